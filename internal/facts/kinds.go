@@ -1,0 +1,139 @@
+package facts
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	ekstypes "github.com/aws/aws-sdk-go-v2/service/eks/types"
+	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// A Key is a Kind whose facts have type T.
+type Key[T any] struct {
+	kind       Kind
+	list       string // field that holds the list: "items" for kubectl, the AWS CLI's name else
+	permission string
+}
+
+// Kind names the facts.
+func (k Key[T]) Kind() Kind { return k.kind }
+
+// Permission is what a reader must be allowed.
+func (k Key[T]) Permission() string { return k.permission }
+
+// The kinds of fact. A new one is a line here, a line in Needs and a reader
+// in package collect.
+var (
+	Pods                = kube[corev1.Pod]("pods")
+	Services            = kube[corev1.Service]("services")
+	Nodes               = kube[corev1.Node]("nodes")
+	Namespaces          = kube[corev1.Namespace]("namespaces")
+	Events              = kube[corev1.Event]("events")
+	EndpointSlices      = kube[discoveryv1.EndpointSlice]("endpointslices")
+	Deployments         = kube[appsv1.Deployment]("deployments")
+	DaemonSets          = kube[appsv1.DaemonSet]("daemonsets")
+	StatefulSets        = kube[appsv1.StatefulSet]("statefulsets")
+	Ingresses           = kube[networkingv1.Ingress]("ingresses")
+	NetworkPolicies     = kube[networkingv1.NetworkPolicy]("networkpolicies")
+	TargetGroupBindings = kube[TargetGroupBinding]("targetgroupbindings")
+
+	Clusters          = Key[ekstypes.Cluster]{"eks/clusters", "clusters", "eks:DescribeCluster"}
+	Addons            = Key[ekstypes.Addon]{"eks/addons", "addons", "eks:DescribeAddon"}
+	Subnets           = Key[ec2types.Subnet]{"ec2/subnets", "Subnets", "ec2:DescribeSubnets"}
+	VPCs              = Key[ec2types.Vpc]{"ec2/vpcs", "Vpcs", "ec2:DescribeVpcs"}
+	RouteTables       = Key[ec2types.RouteTable]{"ec2/route-tables", "RouteTables", "ec2:DescribeRouteTables"}
+	SecurityGroups    = Key[ec2types.SecurityGroup]{"ec2/security-groups", "SecurityGroups", "ec2:DescribeSecurityGroups"}
+	NetworkInterfaces = Key[ec2types.NetworkInterface]{"ec2/network-interfaces", "NetworkInterfaces", "ec2:DescribeNetworkInterfaces"}
+	NetworkACLs       = Key[ec2types.NetworkAcl]{"ec2/network-acls", "NetworkAcls", "ec2:DescribeNetworkAcls"}
+	NATGateways       = Key[ec2types.NatGateway]{"ec2/nat-gateways", "NatGateways", "ec2:DescribeNatGateways"}
+	VPCEndpoints      = Key[ec2types.VpcEndpoint]{"ec2/vpc-endpoints", "VpcEndpoints", "ec2:DescribeVpcEndpoints"}
+	LoadBalancers     = Key[elbtypes.LoadBalancer]{"elbv2/load-balancers", "LoadBalancers", "elasticloadbalancing:DescribeLoadBalancers"}
+	TargetGroups      = Key[elbtypes.TargetGroup]{"elbv2/target-groups", "TargetGroups", "elasticloadbalancing:DescribeTargetGroups"}
+	TargetHealths     = Key[TargetHealth]{"elbv2/target-health", "TargetHealth", "elasticloadbalancing:DescribeTargetHealth"}
+)
+
+// Needs are all the kinds there are.
+var Needs = []Need{
+	Pods, Services, Nodes, Namespaces, Events, EndpointSlices, Deployments, DaemonSets, StatefulSets,
+	Ingresses, NetworkPolicies, TargetGroupBindings,
+	Clusters, Addons, Subnets, VPCs, RouteTables, SecurityGroups, NetworkInterfaces, NetworkACLs, NATGateways,
+	VPCEndpoints, LoadBalancers, TargetGroups, TargetHealths,
+}
+
+func kube[T any](resource string) Key[T] {
+	return Key[T]{Kind("kube/" + resource), "items", "list " + resource}
+}
+
+// TargetHealth is the answer of DescribeTargetHealth with the group it was
+// asked for, which the answer itself does not name.
+type TargetHealth struct {
+	TargetGroupArn           string
+	TargetHealthDescriptions []elbtypes.TargetHealthDescription
+}
+
+// TargetGroupBinding is the part of elbv2.k8s.aws/v1beta1 TargetGroupBinding
+// that says which Service's pods a target group holds. The AWS Load Balancer
+// Controller labels it with the Ingress or Service that it was made for:
+// ingress.k8s.aws/stack-namespace and -name, service.k8s.aws/stack-...
+// (kubernetes-sigs/aws-load-balancer-controller, apis/elbv2/v1beta1).
+type TargetGroupBinding struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata"`
+	Spec              struct {
+		TargetGroupARN string `json:"targetGroupARN"`
+		TargetType     string `json:"targetType,omitempty"`
+		ServiceRef     struct {
+			Name string `json:"name"`
+			Port any    `json:"port"` // number or name
+		} `json:"serviceRef"`
+	} `json:"spec"`
+}
+
+// Decode reads facts from the JSON that kubectl or the AWS CLI prints: an
+// object whose list field holds them. A missing list is an error, so that a
+// misnamed field cannot read as "none".
+func (k Key[T]) Decode(b []byte) (any, error) {
+	var doc map[string]json.RawMessage
+	if err := json.Unmarshal(b, &doc); err != nil {
+		return nil, fmt.Errorf("%s: %w", k.kind, err)
+	}
+	raw, ok := doc[k.list]
+	if !ok {
+		return nil, fmt.Errorf("%s: no field %q that holds the list", k.kind, k.list)
+	}
+	list := []T{}
+	if err := json.Unmarshal(raw, &list); err != nil {
+		return nil, fmt.Errorf("%s: %w", k.kind, err)
+	}
+	return list, nil
+}
+
+// List is the name of the field that holds the list in kubectl's or the AWS
+// CLI's answer.
+func (k Key[T]) List() string { return k.list }
+
+// IsKube reports whether facts of kind k come from the Kubernetes API.
+func (k Kind) IsKube() bool { return strings.HasPrefix(string(k), "kube/") }
+
+// Resource is the part of k after its service: "pods" of "kube/pods".
+func (k Kind) Resource() string {
+	_, r, _ := strings.Cut(string(k), "/")
+	return r
+}
+
+// Strict returns an error if the JSON of one object has a field that T has
+// not: a fixture with a typo must not read as a fact that is not there.
+func (k Key[T]) Strict(b []byte) error {
+	var v T
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.DisallowUnknownFields()
+	return dec.Decode(&v)
+}
