@@ -9,6 +9,7 @@ const (
 	Persists   Verdict = "persists"   // it is still there
 	Moved      Verdict = "moved"      // it is gone, and something new broke
 	Unverified Verdict = "unverified" // the check could not look
+	Undone     Verdict = "undone"     // a remedy was taken back; Changes say what that brought back
 )
 
 // A Change is one row of the before and after.
@@ -39,7 +40,7 @@ func Verify(before, after *Report, key string) Verification {
 		switch {
 		case a != nil:
 			c.After = a.Claim
-		case after.cannotTell(b.Check):
+		case after.CannotTell(b.Check):
 			c.After = "could not look again"
 		default:
 			c.After, c.Gone = "clear", true
@@ -49,7 +50,7 @@ func Verify(before, after *Report, key string) Verification {
 	switch {
 	case after.Finding(key) != nil:
 		v.Verdict = Persists
-	case after.cannotTell(f.Check):
+	case after.CannotTell(f.Check):
 		v.Verdict = Unverified
 	}
 	for _, a := range after.Findings {
@@ -63,8 +64,19 @@ func Verify(before, after *Report, key string) Verification {
 	return v
 }
 
-// cannotTell reports whether the check gave no answer in r.
-func (r *Report) cannotTell(check string) bool {
+// Taken compares the facts before and after the undoing of a remedy.
+func Taken(before, after *Report) Verification {
+	v := Verification{Verdict: Undone}
+	for _, a := range after.Findings {
+		if before.Finding(a.Key()) == nil {
+			v.Changes = append(v.Changes, Change{Finding: a, Before: "clear", After: a.Claim})
+		}
+	}
+	return v
+}
+
+// CannotTell reports whether the check gave no answer in r.
+func (r *Report) CannotTell(check string) bool {
 	for _, u := range r.Unknown {
 		if u.Check == check {
 			return true

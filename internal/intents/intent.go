@@ -12,3 +12,25 @@ type Intent struct {
 	Target  facts.Target  `json:"target"`           // what they name
 	Reason  string        `json:"reason,omitempty"` // the rule that decided, for people who ask why
 }
+
+// Options say how a message reached the bot.
+type Options struct {
+	Mention bool // it addresses the bot: then nearly everything is a request
+}
+
+// The reasons of an Intent that is a request.
+const (
+	ReasonSymptom = "symptom" // it quotes an error or names a fault: "no such host", "502 from the ALB"
+	ReasonTopic   = "topic"   // it names a part of the network beside a word for trouble or a plea to look
+	ReasonMention = "mention" // it addresses the bot, and names something that the bot can look at
+)
+
+// The reasons of an Intent that is none.
+const (
+	ReasonEmpty    = "empty"    // no words: emoji, punctuation, nothing
+	ReasonHelp     = "help"     // it asks what the bot can do
+	ReasonUnknown  = "unknown"  // no words about a network in trouble
+	ReasonChatter  = "chatter"  // the words are there, but about something else: events, documents, drills
+	ReasonNegated  = "negated"  // it says that there is no such trouble
+	ReasonResolved = "resolved" // it says that the trouble is over
+)

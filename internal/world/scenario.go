@@ -99,7 +99,7 @@ func Names() []string {
 func Load(name string) (*World, error) {
 	data, err := files.ReadFile("scenarios/" + path.Base(name) + ".txtar")
 	if err != nil {
-		return nil, fmt.Errorf("no scenario %q; did you mean %s? (--list shows all)", name, strings.Join(nearest(name, Names(), 3), ", "))
+		return nil, fmt.Errorf("no scenario %q; did you mean %s? (--list shows all)", name, strings.Join(facts.Nearest(name, Names(), 3), ", "))
 	}
 	return Parse(name, data)
 }
@@ -110,7 +110,7 @@ func Parse(name string, data []byte) (*World, error) {
 	file := name + ".txtar"
 	a := txtar.Parse(data)
 	w := &World{docs: map[facts.Kind]map[string]entry{}, watchers: map[*watcher]bool{}, now: time.Now}
-	w.Scenario = Scenario{Name: name, Region: "eu-west-1", After: "fixed", Base: "base-shop"}
+	w.Scenario = Scenario{Name: name, Region: "eu-west-1", After: "fixed", Base: defaultBase}
 	if err := w.readHeader(file, string(a.Comment)); err != nil {
 		return nil, err
 	}
@@ -119,33 +119,60 @@ func Parse(name string, data []byte) (*World, error) {
 			return nil, err
 		}
 	}
-	line := 1 + bytes.Count(a.Comment, []byte("\n"))
-	for _, f := range a.Files {
-		line++ // the "-- name --" line itself
-		if err := w.readFile(file, line, f); err != nil {
-			return nil, err
-		}
-		line += bytes.Count(f.Data, []byte("\n"))
+	if err := w.readObjects(file, a); err != nil {
+		return nil, err
 	}
 	return w, nil
 }
 
+// readBase reads the objects of the scenario that this one changes, and of
+// those that that one changes. What the bases ask and want does not count.
 func (w *World) readBase(file string) error {
-	data, err := files.ReadFile("scenarios/" + w.Base + ".txtar")
-	if err != nil {
-		return fmt.Errorf("%s: base %q is not one of the embedded scenarios", file, w.Base)
+	var bases []string
+	for name := w.Base; name != ""; {
+		data, err := files.ReadFile("scenarios/" + name + ".txtar")
+		if err != nil || slices.Contains(bases, name) {
+			return fmt.Errorf("%s: base %q is not one of the embedded scenarios, or its own base", file, name)
+		}
+		bases = append(bases, name)
+		if name = baseOf(string(txtar.Parse(data).Comment)); name == "none" {
+			break
+		}
 	}
-	base := txtar.Parse(data)
-	line := 1 + bytes.Count(base.Comment, []byte("\n"))
-	for _, f := range base.Files {
-		line++
-		if err := w.readFile(w.Base+".txtar", line, f); err != nil {
+	for _, name := range slices.Backward(bases) {
+		data, _ := files.ReadFile("scenarios/" + name + ".txtar") // read above
+		if err := w.readObjects(name+".txtar", txtar.Parse(data)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// baseOf is the base that a scenario's comment names.
+func baseOf(comment string) string {
+	for line := range strings.Lines(comment) {
+		if value, ok := strings.CutPrefix(line, "base:"); ok {
+			return strings.TrimSpace(value)
+		}
+	}
+	return defaultBase
+}
+
+// readObjects merges a scenario's files into the world.
+func (w *World) readObjects(file string, a *txtar.Archive) error {
+	line := bytes.Count(a.Comment, []byte("\n"))
+	for _, f := range a.Files {
+		line++ // the "-- name --" line itself
+		if err := w.readFile(file, line, f); err != nil {
 			return err
 		}
 		line += bytes.Count(f.Data, []byte("\n"))
 	}
 	return nil
 }
+
+// defaultBase is what scenarios change unless they name another base.
+const defaultBase = "base-shop"
 
 // header are the keys that a scenario's comment may have.
 var header = []string{"ask", "want", "deny", "fault", "after", "base", "region", "target"}
@@ -191,7 +218,7 @@ func (w *World) readHeader(file, comment string) error {
 			w.Target = facts.Target{Namespace: ns, Name: name}
 		case "deny":
 			if !knownPermission(value) {
-				return fail("a permission that is read, one of " + strings.Join(nearest(value, permissions(), 3), ", "))
+				return fail("a permission that is read, one of " + strings.Join(facts.Nearest(value, permissions(), 3), ", "))
 			}
 			w.Faults = append(w.Faults, Fault{Permission: value, How: "deny"})
 		case "fault":
@@ -209,7 +236,7 @@ func (w *World) readHeader(file, comment string) error {
 			}
 			w.Faults = append(w.Faults, f)
 		default:
-			return fmt.Errorf("%s:%d: unknown key %q; did you mean %s?", file, i+1, key, strings.Join(nearest(key, header, 2), " or "))
+			return fmt.Errorf("%s:%d: unknown key %q; did you mean %s?", file, i+1, key, strings.Join(facts.Nearest(key, header, 2), " or "))
 		}
 	}
 	return nil
@@ -245,7 +272,7 @@ func (w *World) readFile(file string, line int, f txtar.File) error {
 	}
 	kind := facts.Kind(name)
 	if !knownKind(kind) {
-		return fmt.Errorf("%s:%d: %s is no kind of fact; did you mean %s?", file, line, f.Name, strings.Join(nearest(name, kindNames(), 3), ", "))
+		return fmt.Errorf("%s:%d: %s is no kind of fact; did you mean %s?", file, line, f.Name, strings.Join(facts.Nearest(name, kindNames(), 3), ", "))
 	}
 	var doc Doc
 	if err := json.Unmarshal(raw, &doc); err != nil {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"regexp"
-	"slices"
 	"strconv"
 )
 
@@ -31,31 +30,4 @@ func fieldLine(err error, data []byte) int {
 		}
 	}
 	return 1
-}
-
-// nearest returns the n words most like w.
-func nearest(w string, words []string, n int) []string {
-	words = slices.Clone(words)
-	slices.SortStableFunc(words, func(a, b string) int { return cmp.Compare(distance(w, a), distance(w, b)) })
-	return words[:min(n, len(words))]
-}
-
-// distance is the Levenshtein distance of a and b, in bytes.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		left, diag := i+1, i
-		for j := range len(b) {
-			d := diag
-			if a[i] != b[j] {
-				d = 1 + min(diag, left, row[j+1])
-			}
-			diag, left, row[j] = row[j+1], d, left
-		}
-		row[len(b)] = left
-	}
-	return row[len(b)]
 }

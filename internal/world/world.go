@@ -39,6 +39,7 @@ type World struct {
 	version  int64 // of the latest change; objects carry the one of theirs
 	watchers map[*watcher]bool
 	history  []Event // for watches that start at an earlier version
+	touched  []touch // what the controllers have not looked at yet
 	now      func() time.Time
 }
 
@@ -144,6 +145,7 @@ func (w *World) remove(kind facts.Kind, id string) error {
 	if err != nil {
 		return err
 	}
+	w.touched = append(w.touched, touch{kind, id, w.docs[kind][id].raw})
 	delete(w.docs[kind], id)
 	w.publish(Event{"DELETED", kind, id, d, 0})
 	return nil
@@ -154,6 +156,7 @@ func (w *World) change(do func() error) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err := do(); err != nil {
+		w.touched = nil
 		return err
 	}
 	w.settle()
@@ -170,6 +173,7 @@ func (w *World) put(kind facts.Kind, id string, d Doc, event string) error {
 	if w.docs[kind] == nil {
 		w.docs[kind] = map[string]entry{}
 	}
+	w.touched = append(w.touched, touch{kind, id, w.docs[kind][id].raw})
 	e := entry{encode(d), w.publish(Event{event, kind, id, nil, 0})}
 	w.docs[kind][id] = e
 	w.history[len(w.history)-1].Doc = w.doc(kind, e)
@@ -282,15 +286,17 @@ var ids = map[facts.Kind]string{
 	"eks/clusters": "name", "eks/addons": "addonName",
 	"ec2/subnets": "SubnetId", "ec2/vpcs": "VpcId", "ec2/route-tables": "RouteTableId", "ec2/security-groups": "GroupId",
 	"ec2/network-interfaces": "NetworkInterfaceId", "ec2/network-acls": "NetworkAclId", "ec2/nat-gateways": "NatGatewayId",
-	"ec2/vpc-endpoints": "VpcEndpointId", "ec2/instances": "InstanceId", "ec2/internet-gateways": "InternetGatewayId",
+	"ec2/vpc-endpoints": "VpcEndpointId", "ec2/vpc-attributes": "VpcId", "ec2/instances": "InstanceId", "ec2/internet-gateways": "InternetGatewayId",
 	"elbv2/load-balancers": "LoadBalancerArn", "elbv2/target-groups": "TargetGroupArn", "elbv2/target-health": "TargetGroupArn",
+	"elbv2/listeners": "ListenerArn", "elbv2/rules": "RuleArn", "elbv2/tags": "ResourceArn",
 	"route53/hosted-zones": "Id", "route53/record-sets": "HostedZoneId",
 }
 
 // extraLists are the list fields of the kinds that no check reads.
 var extraLists = map[facts.Kind]string{
-	"ec2/instances": "Instances", "ec2/internet-gateways": "InternetGateways",
+	"ec2/instances": "Instances", "ec2/internet-gateways": "InternetGateways", "ec2/vpc-attributes": "VpcAttributes",
 	"route53/hosted-zones": "HostedZones", "route53/record-sets": "RecordSets",
+	"elbv2/listeners": "Listeners", "elbv2/rules": "Rules", "elbv2/tags": "TagDescriptions",
 }
 
 // listField is the field that holds the list in a document of kind.
@@ -384,7 +390,7 @@ func (w *World) Become(o *World) {
 		delete(w.watchers, wt)
 		close(wt.ch)
 	}
-	w.Scenario, w.docs, w.history = o.Scenario, o.docs, nil
+	w.Scenario, w.docs, w.history, w.touched = o.Scenario, o.docs, nil, nil
 	w.version += o.version
 	for kind, list := range w.docs {
 		for id, e := range list {

@@ -1,0 +1,334 @@
+package l4
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+
+	"github.com/hopwise/hopwise/internal/diagnose"
+	"github.com/hopwise/hopwise/internal/facts"
+	"github.com/hopwise/hopwise/internal/reach"
+)
+
+// NodeToNodeSGBlocked recognises groups of nodes between which security
+// groups let nothing through that pods need.
+var NodeToNodeSGBlocked = &diagnose.Check{
+	ID:    "l4/node-to-node-sg-blocked",
+	Title: "Security groups block pods of one node group from another's",
+	Doc: `Pods use their node's network interfaces, and so its security groups. EKS gives managed node groups the cluster
+security group, which admits its own members. A node group whose launch template names other groups does not have it
+unless the template lists it, and then pods on both sides cannot talk: connections time out, while those within one node
+group work. A cluster security group that lost the rule for its own members breaks all traffic between nodes.
+
+Recognised by the sets of security groups on the interfaces that carry pods. For two sets, all ports that pods in the
+one need of Services in the other must be blocked, by ingress of the destination or by egress of the source. Needed is
+cluster DNS; a Service of the same namespace; and a Service of another namespace if a NetworkPolicy expressly admits those
+pods, their environment names the Service, or the question does. If one needed port is open the groups were set up on
+purpose, and nothing is reported. Rules with prefix lists, and groups that were not read, count as open.
+
+Looks alike: a NetworkPolicy (it blocks within a node as well); a network ACL (it differs by subnet); pods with a branch
+interface, which a SecurityGroupPolicy gives groups of their own.
+
+Fix: admit the needed ports from the other side's group. Adding the cluster security group to the launch template and
+replacing the nodes gives what EKS does by default.`,
+	Needs: []facts.Need{facts.Pods, facts.Nodes, facts.Services, facts.NetworkInterfaces, facts.SecurityGroups},
+	Wants: []facts.Need{facts.NetworkPolicies, facts.Namespaces},
+	Sources: []string{
+		"https://docs.aws.amazon.com/eks/latest/userguide/sec-group-reqs.html",
+		"https://docs.aws.amazon.com/eks/latest/userguide/launch-templates.html#launch-template-security-groups",
+		"https://docs.aws.amazon.com/vpc/latest/userguide/security-group-rules.html",
+	},
+	Run: nodeToNodeSGBlocked,
+}
+
+// traffic is what pods need of each other, and what may stop it.
+type traffic struct {
+	groups     reach.Groups
+	policies   []networkingv1.NetworkPolicy
+	namespaces []corev1.Namespace
+	target     facts.Target
+	sources    map[string][]spot // pods by set of groups
+}
+
+func nodeToNodeSGBlocked(v *facts.View) []diagnose.Finding {
+	all := spots(facts.Pods.In(v), facts.Nodes.In(v), facts.NetworkInterfaces.In(v))
+	t := traffic{
+		groups: reach.GroupsOf(facts.SecurityGroups.In(v)), policies: facts.NetworkPolicies.In(v), namespaces: facts.Namespaces.In(v),
+		target: v.Target(), sources: map[string][]spot{},
+	}
+	for _, s := range all {
+		t.sources[s.set()] = append(t.sources[s.set()], s)
+	}
+	ports := servicePorts(facts.Services.In(v), all)
+	found := map[string]*blocked{}
+	for _, from := range slices.Sorted(maps.Keys(t.sources)) {
+		for _, to := range slices.Sorted(maps.Keys(t.sources)) {
+			if b := t.between(from, to, ports); b != nil {
+				key := b.subject + " " + b.way
+				if found[key] == nil {
+					found[key] = b
+				} else {
+					found[key].merge(b)
+				}
+			}
+		}
+	}
+	var findings []diagnose.Finding
+	for _, key := range slices.Sorted(maps.Keys(found)) {
+		findings = append(findings, found[key].finding(facts.Nodes.In(v), facts.SecurityGroups.In(v)))
+	}
+	return findings
+}
+
+// between reports how the pods in one set of groups are kept from all that
+// they need in another; nil if they are not, or need nothing.
+func (t traffic) between(from, to string, ports []port) *blocked {
+	b := &blocked{sources: map[string]bool{}}
+	for _, p := range ports {
+		there := inSet(p.pods, to)
+		clients := t.clients(p, there, t.sources[from])
+		if len(there) == 0 || len(clients) == 0 {
+			continue
+		}
+		l, tried := t.try(p, samples(clients), samples(there))
+		if !tried {
+			continue
+		}
+		if l == nil {
+			return nil // one needed port is open: on purpose
+		}
+		l.only = len(there) == len(p.pods)
+		b.links = append(b.links, *l)
+	}
+	if len(b.links) == 0 {
+		return nil
+	}
+	b.choose(t, from, to)
+	return b
+}
+
+// try connects every client with every pod; the same node is no matter of
+// security groups. It returns nil if one gets through or may get through.
+func (t traffic) try(p port, clients, there []spot) (l *link, tried bool) {
+	for _, c := range clients {
+		for _, d := range there {
+			if c.pod.Spec.NodeName == d.pod.Spec.NodeName {
+				continue
+			}
+			tried = true
+			out := t.groups.LetsOut(c.end.Groups, d.end, p.protocol, p.number)
+			in := t.groups.Admits(d.end.Groups, c.end, p.protocol, p.number)
+			if !out.Blocked() && !in.Blocked() {
+				return nil, true
+			}
+			if l == nil {
+				l = &link{port: p, from: c, to: d, out: out, in: in}
+			}
+		}
+	}
+	return l, tried
+}
+
+// clients are the pods among all that need a port.
+func (t traffic) clients(p port, there, all []spot) []spot {
+	if isDNS(p.service) {
+		if p.number != 53 && !slices.ContainsFunc(p.service.Spec.Ports, func(sp corev1.ServicePort) bool { return sp.Port == 53 && sp.TargetPort.IntVal == p.number }) {
+			return nil // its metrics
+		}
+		return all
+	}
+	if p.service.Namespace == "kube-system" || len(there) == 0 {
+		return nil // the API server calls these, from its own interfaces
+	}
+	var out []spot
+	for _, c := range all {
+		if t.needs(c, p, there[0]) {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// isDNS reports whether s is the cluster's DNS.
+func isDNS(s *corev1.Service) bool {
+	return s.Namespace == "kube-system" && (s.Name == "kube-dns" || s.Spec.Selector["k8s-app"] == "kube-dns")
+}
+
+// needs reports whether there is a sign that a pod calls a Service, and no
+// NetworkPolicy that forbids it. The Service's own pods do not count.
+func (t traffic) needs(c spot, p port, there spot) bool {
+	if reach.Selects(p.service, c.pod) || c.pod.Namespace == "kube-system" {
+		return false
+	}
+	in := reach.PolicyAdmits(t.policies, t.namespaces, there.pod, reach.Peer{IP: c.end.IP, Pod: c.pod}, p.protocol, p.number)
+	out := reach.PolicyLetsOut(t.policies, t.namespaces, c.pod, reach.Peer{IP: there.end.IP, Pod: there.pod}, p.protocol, p.number)
+	if !in.Allowed || !out.Allowed {
+		return false
+	}
+	return c.pod.Namespace == p.service.Namespace || in.Rule != "" || out.Rule != "" || named(t.target, p.service) || mentions(c.pod, p.service)
+}
+
+// mentions reports whether a pod's environment or arguments name a Service
+// of another namespace by its DNS name.
+func mentions(pod *corev1.Pod, s *corev1.Service) bool {
+	name := s.Name + "." + s.Namespace
+	for _, c := range pod.Spec.Containers {
+		for _, e := range c.Env {
+			if strings.Contains(e.Value, name) {
+				return true
+			}
+		}
+		if slices.ContainsFunc(c.Args, func(a string) bool { return strings.Contains(a, name) }) {
+			return true
+		}
+	}
+	return false
+}
+
+func inSet(all []spot, set string) []spot {
+	var out []spot
+	for _, s := range all {
+		if s.set() == set {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// A link is a needed port that is blocked.
+type link struct {
+	port     port
+	from, to spot // one pair that shows it
+	out, in  reach.Decision
+	only     bool // all pods behind the port are there
+}
+
+// The sides that may have to change.
+const (
+	ingress = "ingress"
+	egress  = "egress"
+)
+
+// A blocked is one security group that has to change.
+type blocked struct {
+	subject string          // its id
+	way     string          // ingress or egress
+	sources map[string]bool // the groups on the other side
+	links   []link
+}
+
+// choose picks the group to change and the group by which to name the other
+// side: one that only that side has, if there is one.
+func (b *blocked) choose(t traffic, from, to string) {
+	a, z := strings.Split(from, ","), strings.Split(to, ",")
+	b.way, b.subject = ingress, own(z, a)
+	other := own(a, z)
+	if !slices.ContainsFunc(b.links, func(l link) bool { return l.in.Blocked() }) {
+		b.way, b.subject, other = egress, own(a, z), own(z, a)
+	}
+	b.sources[other] = true
+}
+
+// own returns the first of ids that is not among others, else the first.
+func own(ids, others []string) string {
+	if i := slices.IndexFunc(ids, func(id string) bool { return !slices.Contains(others, id) }); i >= 0 {
+		return ids[i]
+	}
+	return ids[0]
+}
+
+// merge adds what another pair of sets has to say of the same group.
+func (b *blocked) merge(o *blocked) {
+	maps.Copy(b.sources, o.sources)
+	b.links = append(b.links, o.links...)
+}
+
+// rulePorts are the distinct protocols and ports of b's links.
+func (b *blocked) rulePorts() []port {
+	seen := map[string]bool{}
+	var out []port
+	for _, l := range b.links {
+		key := fmt.Sprint(l.port.protocol, l.port.number)
+		if !seen[key] {
+			seen[key] = true
+			out = append(out, l.port)
+		}
+	}
+	slices.SortFunc(out, func(x, y port) int {
+		return cmp.Or(cmp.Compare(x.number, y.number), cmp.Compare(x.protocol, y.protocol))
+	})
+	return out
+}
+
+func (b *blocked) finding(nodes []corev1.Node, groups []ec2types.SecurityGroup) diagnose.Finding {
+	f := diagnose.Finding{Severity: diagnose.Degraded, Subject: groupRef(b.subject), Claim: b.claim(nodes), Remedies: b.remedies(groups)}
+	add := func(r facts.Ref) {
+		if r != f.Subject && !slices.Contains(f.Affects, r) {
+			f.Affects = append(f.Affects, r)
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(b.sources)) {
+		add(groupRef(id))
+	}
+	for _, l := range b.links {
+		add(serviceRef(l.port.service))
+		if l.only {
+			f.Severity = diagnose.Outage
+		}
+		if len(f.Evidence) < 4 {
+			f.Evidence = append(f.Evidence, b.evidence(l))
+		}
+	}
+	return f
+}
+
+func (b *blocked) claim(nodes []corev1.Node) string {
+	var services []string
+	for _, l := range b.links {
+		if n := l.port.service.Namespace + "/" + l.port.service.Name; !slices.Contains(services, n) {
+			services = append(services, n)
+		}
+	}
+	sources := strings.Join(slices.Sorted(maps.Keys(b.sources)), ", ")
+	l := b.links[0]
+	where := ""
+	if from, to := nodeGroup(nodes, l.from), nodeGroup(nodes, l.to); from != "" && to != "" && from != to {
+		where = fmt.Sprintf(" (node group %s to %s)", from, to)
+	}
+	if b.way == egress {
+		return fmt.Sprintf("Security group %s lets none of its pods out to %s%s: %s cannot be reached", b.subject, sources, where, strings.Join(services, ", "))
+	}
+	if b.sources[b.subject] {
+		return fmt.Sprintf("Security group %s does not admit its own members: pods on different nodes cannot reach %s", b.subject, strings.Join(services, ", "))
+	}
+	return fmt.Sprintf("Security group %s admits nothing that pods in %s need%s: they cannot reach %s", b.subject, sources, where, strings.Join(services, ", "))
+}
+
+func nodeGroup(nodes []corev1.Node, s spot) string {
+	for i := range nodes {
+		if nodes[i].Name == s.pod.Spec.NodeName {
+			return nodes[i].Labels["eks.amazonaws.com/nodegroup"]
+		}
+	}
+	return ""
+}
+
+func (b *blocked) evidence(l link) diagnose.Evidence {
+	d, group := l.in, strings.Join(l.to.end.Groups, " ")
+	if b.way == egress || !l.in.Blocked() {
+		d, group = l.out, strings.Join(l.from.end.Groups, " ")
+	}
+	return diagnose.Evidence{
+		Fact: groupRef(b.subject).String(),
+		Got:  d.Text,
+		Want: fmt.Sprintf("pod %s/%s may reach %s %d of pod %s/%s, for Service %s", l.from.pod.Namespace, l.from.pod.Name, l.port.protocol, l.port.number,
+			l.to.pod.Namespace, l.to.pod.Name, l.port.service.Name),
+		Command: "aws ec2 describe-security-groups --group-ids " + group + " --query 'SecurityGroups[].[GroupId,IpPermissions,IpPermissionsEgress]'",
+	}
+}

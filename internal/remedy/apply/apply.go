@@ -1,0 +1,166 @@
+// Package apply performs approved remedies. It is the only writer: nothing
+// else in the bot changes Kubernetes or AWS.
+//
+// Every action is checked against what is there first. Done already is a
+// success that changes nothing, so that a step which runs again after a crash
+// makes no change twice; changed by somebody else is ErrConflict, so that an
+// approval never overwrites what nobody looked at.
+package apply
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/smithy-go"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/hopwise/hopwise/internal/facts"
+	"github.com/hopwise/hopwise/internal/remedy"
+)
+
+// Errors of Do and DryRun; each is wrapped with a sentence for the person.
+var (
+	ErrConflict = errors.New("the object is no longer as it was when the fix was proposed")
+	ErrDenied   = errors.New("the bot may not do this")
+	ErrAway     = errors.New("the API for this change is not configured")
+)
+
+// A Receipt says what one action did.
+type Receipt struct {
+	Command string    `json:"command"`
+	Object  string    `json:"object"`
+	Already bool      `json:"already"` // it was so before: nothing was changed
+	Detail  string    `json:"detail"`  // ids that the change made, or what the dry run would change
+	At      time.Time `json:"at"`
+}
+
+// A Writer performs actions.
+type Writer struct {
+	kube kubernetes.Interface
+	ec2  *ec2.Client
+}
+
+// perCall bounds one API call of a change.
+const perCall = 15 * time.Second
+
+// New makes a Writer. Either config may be nil; actions that need it then
+// fail with ErrAway.
+func New(kube *rest.Config, cloud *aws.Config) (*Writer, error) {
+	w := new(Writer)
+	if kube != nil {
+		c, err := kubernetes.NewForConfig(rest.CopyConfig(kube))
+		if err != nil {
+			return nil, fmt.Errorf("Kubernetes client: %w", err)
+		}
+		w.kube = c
+	}
+	if cloud != nil {
+		cfg := cloud.Copy()
+		cfg.Retryer = func() aws.Retryer {
+			return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts = 4 })
+		}
+		w.ec2 = ec2.NewFromConfig(cfg)
+	}
+	return w, nil
+}
+
+// Do performs one action. It is done when the error is nil.
+func (w *Writer) Do(ctx context.Context, a remedy.Action) (Receipt, error) {
+	return w.run(ctx, a, false)
+}
+
+// DryRun asks the API what the action would do; nothing is changed. The
+// receipt's Detail is a diff, or that the API would accept it.
+func (w *Writer) DryRun(ctx context.Context, a remedy.Action) (Receipt, error) {
+	return w.run(ctx, a, true)
+}
+
+func (w *Writer) run(ctx context.Context, a remedy.Action, dry bool) (Receipt, error) {
+	ctx, cancel := context.WithTimeout(ctx, perCall)
+	defer cancel()
+	r := Receipt{Command: a.Command(), Object: a.Object(), At: time.Now().UTC()}
+	var err error
+	switch a := a.(type) {
+	case remedy.AuthorizeIngress:
+		err = w.authorize(ctx, a, dry, &r)
+	case remedy.RevokeIngress:
+		err = w.revoke(ctx, a, dry, &r)
+	case remedy.CreateRoute:
+		err = w.createRoute(ctx, a, dry, &r)
+	case remedy.DeleteRoute:
+		err = w.deleteRoute(ctx, a, dry, &r)
+	case remedy.AssociateRouteTable:
+		err = w.associate(ctx, a, dry, &r)
+	case remedy.DisassociateRouteTable:
+		err = w.disassociate(ctx, a, dry, &r)
+	case remedy.TagResource:
+		err = w.tag(ctx, a, dry, &r)
+	case remedy.UntagResource:
+		err = w.untag(ctx, a, dry, &r)
+	case remedy.SetSelector:
+		err = w.setSelector(ctx, a, dry, &r)
+	case remedy.Annotate:
+		err = w.annotate(ctx, a, dry, &r)
+	case remedy.ScaleDeployment:
+		err = w.scale(ctx, a, dry, &r)
+	case remedy.CreateNetworkPolicy:
+		err = w.createPolicy(ctx, a, dry, &r)
+	case remedy.DeleteNetworkPolicy:
+		err = w.deletePolicy(ctx, a, dry, &r)
+	default:
+		panic(fmt.Sprintf("apply: no way to perform %T", a)) // a bug: the set of actions is closed
+	}
+	if r.Already {
+		r.Detail = "was so already: nothing to change"
+	}
+	return r, explain(a, err)
+}
+
+// explain makes an API's error a sentence that says what to do.
+func explain(a remedy.Action, err error) error {
+	if err == nil || errors.Is(err, ErrConflict) || errors.Is(err, ErrAway) {
+		return err
+	}
+	var api smithy.APIError
+	switch {
+	case apierrors.IsForbidden(err), errors.As(err, &api) && slices.Contains([]string{"UnauthorizedOperation", "AccessDenied", "AccessDeniedException"}, api.ErrorCode()):
+		return fmt.Errorf("%w: give its write role the permission %q", ErrDenied, a.Permission())
+	case apierrors.IsConflict(err):
+		return fmt.Errorf("%s: %w", a.Object(), ErrConflict)
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%s: no answer in %s; it is not known whether the change was made", a.Object(), perCall)
+	}
+	return fmt.Errorf("%s: %s", a.Object(), facts.Redact(err.Error()))
+}
+
+func conflict(a remedy.Action, is string) error {
+	return fmt.Errorf("%s: %w: it is now %s; ask again for a new proposal", a.Object(), ErrConflict, is)
+}
+
+// code returns the AWS error code of err, "" when it is none.
+func code(err error) string {
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		return api.ErrorCode()
+	}
+	return ""
+}
+
+// dryOK turns EC2's answer to a dry run, which is always an error, into the
+// answer that it means.
+func dryOK(err error, dry bool, r *Receipt) error {
+	if dry && code(err) == "DryRunOperation" {
+		r.Detail = "EC2 dry run: would succeed"
+		return nil
+	}
+	return err
+}
+

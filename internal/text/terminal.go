@@ -1,0 +1,160 @@
+// Package text writes a report for a terminal and for a ticket.
+package text
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/hopwise/hopwise/internal/diagnose"
+	"github.com/hopwise/hopwise/internal/facts"
+)
+
+// The colours of a terminal, by what they say.
+const (
+	bold   = "1"
+	faint  = "2"
+	red    = "31"
+	yellow = "33"
+	green  = "32"
+)
+
+// Terminal writes r for a person at a terminal.
+func Terminal(w io.Writer, r *diagnose.Report, colour bool) {
+	p := printer{w, colour}
+	p.line("")
+	p.line(p.paint(bold, r.Headline()))
+	p.line("")
+	p.board(r)
+	for i, f := range r.Findings {
+		p.finding(r, f, i)
+	}
+	p.unknown(r)
+	p.line("")
+	p.line(p.paint(faint, fmt.Sprintf("%s · %d checks clear · %d API calls in %.1f s · nothing was changed", cluster(r), len(r.RuledOut), r.Timing.Calls, float64(r.Timing.TotalMS)/1000)))
+}
+
+func cluster(r *diagnose.Report) string {
+	if r.Cluster == "" {
+		return "cluster unknown"
+	}
+	return "cluster " + r.Cluster
+}
+
+type printer struct {
+	w      io.Writer
+	colour bool
+}
+
+func (p printer) line(s string) { fmt.Fprintln(p.w, strings.TrimRight(clean(s, p.colour), " ")) }
+
+func (p printer) paint(code, s string) string {
+	if !p.colour {
+		return s
+	}
+	return "\x1b[" + code + "m" + s + "\x1b[0m"
+}
+
+// clean keeps what came from the cluster from steering the terminal: only our
+// own colours pass.
+func clean(s string, colour bool) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\x1b' && colour || r == '\t' {
+			return r
+		}
+		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+			return -1
+		}
+		return r
+	}, s)
+}
+
+func (p printer) board(r *diagnose.Report) {
+	for _, l := range r.Layers {
+		word, code := "pass", green
+		switch l.Verdict {
+		case diagnose.Fail:
+			word, code = "FAIL", red
+		case diagnose.NoView:
+			word, code = "could not check", yellow
+		}
+		detail := fmt.Sprintf("%d clear", l.Clear)
+		if l.Found > 0 {
+			detail = fmt.Sprintf("%d found, ", l.Found) + detail
+		}
+		if l.Unknown > 0 {
+			detail += fmt.Sprintf(", %d could not look", l.Unknown)
+		}
+		p.line(fmt.Sprintf("  %-42s %s  %s", l.Layer.Title(), p.paint(code, fmt.Sprintf("%-15s", word)), p.paint(faint, detail)))
+	}
+}
+
+func (p printer) finding(r *diagnose.Report, f diagnose.Finding, i int) {
+	p.line("")
+	role := "Cause"
+	switch {
+	case len(f.CausedBy) > 0:
+		role = "Follows from " + strings.Join(f.CausedBy, ", ")
+	case i > 0:
+		role = "Also found"
+	}
+	code := red
+	if f.Severity != diagnose.Outage {
+		code = yellow
+	}
+	p.line(fmt.Sprintf("%s  %s  %s", p.paint(bold, role), p.paint(code, f.Severity.String()), p.paint(faint, f.Check)))
+	p.line("  " + safe(f.Claim))
+	for _, e := range f.Evidence {
+		p.line(fmt.Sprintf("    %s", safe(e.Fact)))
+		p.line(fmt.Sprintf("      is      %s", safe(e.Got)))
+		p.line(fmt.Sprintf("      should  %s", safe(e.Want)))
+		p.line(p.paint(faint, "      $ "+safe(e.Command)))
+	}
+	for _, m := range f.Remedies {
+		p.line(fmt.Sprintf("  Fix: %s (%s)", safe(m.Title), m.Risk))
+		if m.Why != "" {
+			p.line("    " + safe(m.Why))
+		}
+		for _, c := range m.Commands() {
+			p.line("    $ " + safe(c))
+		}
+		for _, u := range m.Undo() {
+			p.line(p.paint(faint, "    undo: "+safe(u.Command())))
+		}
+	}
+}
+
+func (p printer) unknown(r *diagnose.Report) {
+	if len(r.Unknown) == 0 {
+		return
+	}
+	p.line("")
+	p.line(p.paint(bold, "Could not look"))
+	for _, g := range gaps(r) {
+		p.line("  " + safe(g))
+	}
+}
+
+// safe redacts, and drops escape characters that came from outside.
+func safe(s string) string { return facts.Redact(strings.ReplaceAll(s, "\x1b", "")) }
+
+// gaps says per reason which checks could not look, and what they need.
+func gaps(r *diagnose.Report) []string {
+	var order []string
+	checks := map[string][]string{}
+	for _, u := range r.Unknown {
+		why := u.Reason
+		if u.Permission != "" {
+			why += ": needs " + u.Permission
+		}
+		if checks[why] == nil {
+			order = append(order, why)
+		}
+		checks[why] = append(checks[why], u.Check)
+	}
+	var lines []string
+	for _, why := range order {
+		lines = append(lines, fmt.Sprintf("%s (%s)", strings.Join(checks[why], ", "), why))
+	}
+	return lines
+}
