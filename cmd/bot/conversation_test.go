@@ -121,6 +121,7 @@ var changing = []struct {
 // record is the thread as a person would read it, then what single people
 // saw.
 func (p *play) record() string {
+	p.waitText("The report is below") // the last edit of the progress message comes when its turn is
 	var b strings.Builder
 	for _, m := range p.slack.Messages(slack.Incidents) {
 		fmt.Fprintf(&b, "%s\n%s\n\n", p.name(m.User), indent(show(m)))

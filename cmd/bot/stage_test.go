@@ -161,6 +161,11 @@ func (th *theatre) transcript() string {
 	for _, m := range th.slack.Messages(slack.Incidents) {
 		fmt.Fprintf(&b, "%s: %s\n", m.User, show(m))
 	}
+	for _, user := range people {
+		for _, m := range th.slack.Ephemerals(user) {
+			fmt.Fprintf(&b, "to %s alone: %s\n", user, show(m))
+		}
+	}
 	return b.String()
 }
 

@@ -172,8 +172,8 @@ func TestConversationStarts(t *testing.T) {
 // TestConversationReconnects: nothing is lost or doubled over disconnects.
 func TestConversationReconnects(t *testing.T) {
 	d := openDesk(t, standin.Options{NoRateLimits: true, RetryDelays: []time.Duration{50 * time.Millisecond, 200 * time.Millisecond, time.Second}})
-	for _, break_ := range []func(){func() { d.slack.Disconnect("refresh_requested") }, d.slack.DropSockets} {
-		break_()
+	for _, interrupt := range []func(){func() { d.slack.Disconnect("refresh_requested") }, d.slack.DropSockets} {
+		interrupt()
 		ts := d.slack.Say(standin.Ana, standin.Incidents, "", "network issue")
 		if a := d.next(t).(Ask); a.TS != ts {
 			t.Errorf("got %s, want %s", a.TS, ts)

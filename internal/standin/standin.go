@@ -38,6 +38,7 @@ type APIs struct {
 // Start listens on loopback. delay is how long each API call takes beside
 // its own work.
 func Start(w *world.World, delay time.Duration, log *slog.Logger) (*APIs, error) {
+	w.Rebase(time.Now())
 	a := &APIs{
 		World: w,
 		Kube:  kube.New(w, kube.Options{Log: log, Delay: delay, Token: KubeToken}),
@@ -67,6 +68,7 @@ func (a *APIs) serve(h http.Handler) (url string, err error) {
 
 // Reset makes the world another one, or the same from its start.
 func (a *APIs) Reset(w *world.World) {
+	w.Rebase(time.Now())
 	a.World.Become(w)
 	a.Kube.Reset()
 	a.AWS.ResetCalls()

@@ -14,7 +14,8 @@ var timestamp = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+
 func (w *World) Rebase(now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	by := now.Sub(RecordedAt).Truncate(time.Second)
+	by := now.Sub(w.at).Truncate(time.Second)
+	w.at = w.at.Add(by)
 	for _, list := range w.docs {
 		for id, e := range list {
 			list[id] = entry{encode(shift(decode(e.raw), by)), e.version}

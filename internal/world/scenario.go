@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/tools/txtar"
@@ -33,6 +34,7 @@ type Scenario struct {
 	Target facts.Target // what the question names
 	Want   []Want       // the findings of a correct report, causes first
 	After  string       // verdict after the first remedy of the first finding: "fixed" unless stated; "none": no remedy can be run
+	Stays  bool         // undoing the remedy does not bring the fault back: what was made in the meantime is kept ("undo: stays")
 	Faults []Fault      // what the APIs refuse or do badly
 	Truth  Truth        // what no API tells
 	Base   string       // the scenario that this one changes; "" for none
@@ -109,7 +111,7 @@ func Load(name string) (*World, error) {
 func Parse(name string, data []byte) (*World, error) {
 	file := name + ".txtar"
 	a := txtar.Parse(data)
-	w := &World{docs: map[facts.Kind]map[string]entry{}, watchers: map[*watcher]bool{}, now: time.Now}
+	w := &World{docs: map[facts.Kind]map[string]entry{}, watchers: map[*watcher]bool{}, now: time.Now, at: RecordedAt}
 	w.Scenario = Scenario{Name: name, Region: "eu-west-1", After: "fixed", Base: defaultBase}
 	if err := w.readHeader(file, string(a.Comment)); err != nil {
 		return nil, err
@@ -125,27 +127,47 @@ func Parse(name string, data []byte) (*World, error) {
 	return w, nil
 }
 
-// readBase reads the objects of the scenario that this one changes, and of
-// those that that one changes. What the bases ask and want does not count.
+// readBase takes over the objects and the truth of the scenario that this one
+// changes, and of those that that one changes. What the bases ask and want
+// does not count.
 func (w *World) readBase(file string) error {
 	var bases []string
-	for name := w.Base; name != ""; {
+	for name := w.Base; name != "none"; {
 		data, err := files.ReadFile("scenarios/" + name + ".txtar")
 		if err != nil || slices.Contains(bases, name) {
 			return fmt.Errorf("%s: base %q is not one of the embedded scenarios, or its own base", file, name)
 		}
 		bases = append(bases, name)
-		if name = baseOf(string(txtar.Parse(data).Comment)); name == "none" {
-			break
-		}
+		name = baseOf(string(txtar.Parse(data).Comment))
 	}
-	for _, name := range slices.Backward(bases) {
-		data, _ := files.ReadFile("scenarios/" + name + ".txtar") // read above
-		if err := w.readObjects(name+".txtar", txtar.Parse(data)); err != nil {
+	slices.Reverse(bases)
+	return w.takeOver(bases)
+}
+
+// parsed keeps what embedded bases hold, by their names: they never change,
+// and reading them is most of the work of reading a scenario.
+var parsed sync.Map
+
+// takeOver merges the objects of bases, the first one first.
+func (w *World) takeOver(bases []string) error {
+	key := strings.Join(bases, " ")
+	if got, ok := parsed.Load(key); ok {
+		o := got.(*World)
+		w.Truth, w.version = o.Truth, o.version
+		for kind, list := range o.docs {
+			w.docs[kind] = maps.Clone(list)
+		}
+		return nil
+	}
+	o := &World{docs: map[facts.Kind]map[string]entry{}}
+	for _, name := range bases {
+		data, _ := files.ReadFile("scenarios/" + name + ".txtar") // readBase has read it before
+		if err := o.readObjects(name+".txtar", txtar.Parse(data)); err != nil {
 			return err
 		}
 	}
-	return nil
+	parsed.Store(key, o)
+	return w.takeOver(bases)
 }
 
 // baseOf is the base that a scenario's comment names.
@@ -175,7 +197,7 @@ func (w *World) readObjects(file string, a *txtar.Archive) error {
 const defaultBase = "base-shop"
 
 // header are the keys that a scenario's comment may have.
-var header = []string{"ask", "want", "deny", "fault", "after", "base", "region", "target"}
+var header = []string{"ask", "want", "deny", "fault", "after", "undo", "base", "region", "target"}
 
 // readHeader reads the comment: sentences, then "key: value" lines. A line of
 // prose may hold a colon, but not as its first word's end.
@@ -213,6 +235,11 @@ func (w *World) readHeader(file, comment string) error {
 				return fail("fixed, persists, moved, unverified or none")
 			}
 			w.After = value
+		case "undo":
+			if value != "stays" && value != "back" {
+				return fail("back or stays")
+			}
+			w.Stays = value == "stays"
 		case "target":
 			ns, name, _ := strings.Cut(value, "/")
 			w.Target = facts.Target{Namespace: ns, Name: name}
@@ -265,6 +292,7 @@ func (w *World) readFile(file string, line int, f txtar.File) error {
 	if name == "truth" {
 		dec := json.NewDecoder(bytes.NewReader(raw))
 		dec.DisallowUnknownFields()
+		w.Truth = Truth{} // a scenario's truth takes the place of its base's
 		if err := dec.Decode(&w.Truth); err != nil {
 			return fmt.Errorf("%s:%d: %s: %w", file, line+fieldLine(err, f.Data), f.Name, err)
 		}

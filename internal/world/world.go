@@ -41,6 +41,7 @@ type World struct {
 	history  []Event // for watches that start at an earlier version
 	touched  []touch // what the controllers have not looked at yet
 	now      func() time.Time
+	at       time.Time // of what was recorded; see Rebase
 }
 
 type entry struct {
@@ -262,7 +263,7 @@ func (w *World) Version() int64 {
 // of the world, without a server between. Kinds that are denied, and kinds
 // that the scenario faults for good, are gaps.
 func (w *World) Snapshot() (*facts.Snapshot, error) {
-	s := &facts.Snapshot{Region: w.Region, At: RecordedAt, Target: w.Target, Have: map[facts.Kind]any{}, Gaps: map[facts.Kind]facts.Gap{}}
+	s := &facts.Snapshot{Region: w.Region, At: w.at, Target: w.Target, Have: map[facts.Kind]any{}, Gaps: map[facts.Kind]facts.Gap{}}
 	for _, n := range facts.Needs {
 		if f, ok := w.FaultOf(n.Permission()); ok && f.Times == 0 {
 			s.Gaps[n.Kind()] = facts.Gap{Kind: n.Kind(), Reason: f.Reason(), Permission: n.Permission()}
@@ -390,7 +391,7 @@ func (w *World) Become(o *World) {
 		delete(w.watchers, wt)
 		close(wt.ch)
 	}
-	w.Scenario, w.docs, w.history, w.touched = o.Scenario, o.docs, nil, nil
+	w.Scenario, w.docs, w.at, w.history, w.touched = o.Scenario, o.docs, o.at, nil, nil
 	w.version += o.version
 	for kind, list := range w.docs {
 		for id, e := range list {
@@ -400,6 +401,6 @@ func (w *World) Become(o *World) {
 	}
 }
 
-// RecordedAt is the time of every Snapshot: a report of a scenario must not
-// depend on when it is made.
+// RecordedAt is the time of every Snapshot, unless Rebase moves it: a report
+// of a scenario must not depend on when it is made.
 var RecordedAt = time.Date(2026, 1, 15, 9, 0, 0, 0, time.UTC)

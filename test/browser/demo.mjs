@@ -95,6 +95,8 @@ async function refused(page, user, who, name) {
   await approve(page);
   await ephemerals(page).first().waitFor({ timeout: FIRST_SIGN });
   check(await approveButton(page).isVisible(), `${who} is refused, and the proposal stays open`);
+  const raw = (await ephemerals(page).first().innerText()).match(/<[@!#][^>]*>/);
+  check(!raw, `the refusal of ${who} names people by their names ${raw ?? ''}`);
   await shots(page, name);
   await page.reload();
   await approveButton(page).waitFor();

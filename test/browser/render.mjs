@@ -105,11 +105,30 @@ async function live(page, ws) {
   check(true, 'the thread opens when the bot answers');
   ws.send({ type: 'message', message: message('UBO', 202, { channel: 'C0OPS', text: 'hello' }) });
   await page.getByRole('button', { name: 'ops, 1 unread' }).waitFor();
+  await scrolling(page, ws, root);
   const before = ws.connections;
   ws.more = [message('UBO', 210, { text: 'said while the socket was down' })];
   await ws.socket.close();
   await page.locator('#channel').getByText('said while the socket was down').waitFor();
   check(ws.connections === before + 1, 'after a lost connection the page connects again and has what it missed');
+}
+
+// scrolling: the list stays at the end until the reader goes away from it.
+async function scrolling(page, ws, root) {
+  const list = page.locator('#thread-list');
+  const reply = (text) => ws.send({ type: 'message', message: message('UBOT', 205, { text, thread_ts: root.ts }) });
+  const toEnd = () => list.evaluate((l) => l.scrollHeight - l.scrollTop - l.clientHeight);
+  reply('long\n'.repeat(60));
+  await page.waitForTimeout(100);
+  reply('short');
+  await page.locator('#thread').getByText('short').waitFor();
+  check(await toEnd() < 5, 'a new message after a long one is in view');
+  await list.evaluate((l) => { l.scrollTop = 0; });
+  reply('unseen');
+  await page.locator('#thread').getByText('unseen').waitFor();
+  check(await list.evaluate((l) => l.scrollTop) === 0, 'who reads further up is left there');
+  await page.locator('#thread').getByRole('button', { name: 'Latest' }).click();
+  check(await toEnd() < 5, 'one press leads to the latest message');
 }
 
 async function elements(page, ws) {

@@ -133,7 +133,8 @@ func waitingPods(pods []corev1.Pod, nodes []corev1.Node, events []corev1.Event) 
 // needsAddress reports whether a pod has a node and still no address of its
 // own. Pods with a branch interface get theirs from another controller.
 func needsAddress(p *corev1.Pod) bool {
-	if p.Spec.NodeName == "" || p.Spec.HostNetwork || p.Status.PodIP != "" || p.DeletionTimestamp != nil || p.Status.Phase != corev1.PodPending {
+	if p.Spec.NodeName == "" || p.Spec.HostNetwork || p.Status.PodIP != "" || p.DeletionTimestamp != nil ||
+		p.Status.Phase != corev1.PodPending && p.Status.Phase != "" {
 		return false
 	}
 	for _, c := range p.Spec.Containers {
@@ -180,9 +181,15 @@ func (x *exhausted) evidence() []diagnose.Evidence {
 		Fact: subnetRef(id).String(), Got: fmt.Sprintf("AvailableIpAddressCount is %d", val(x.subnet.AvailableIpAddressCount)), Want: fmt.Sprintf("at least %d", max(roomFloor, x.need)),
 		Command: "aws ec2 describe-subnets --subnet-ids " + id + " --query 'Subnets[].[SubnetId,AvailableIpAddressCount]' --output text",
 	}}
-	for _, pod := range x.pods[:min(3, len(x.pods))] {
+	told := map[string]bool{}
+	for _, pod := range x.pods {
+		message := x.message[pod.Namespace+"/"+pod.Name]
+		if told[message] || len(told) == 3 { // most say the same
+			continue
+		}
+		told[message] = true
 		e = append(e, diagnose.Evidence{
-			Fact: podRef(pod).String(), Got: x.message[pod.Namespace+"/"+pod.Name], Want: "an address in status.podIP",
+			Fact: podRef(pod).String(), Got: message, Want: "an address in status.podIP",
 			Command: fmt.Sprintf("kubectl -n %s get events --field-selector involvedObject.name=%s,reason=FailedCreatePodSandBox", pod.Namespace, pod.Name),
 		})
 	}

@@ -142,7 +142,7 @@ func (d dangling) finding(pods []corev1.Pod, all []workload) diagnose.Finding {
 	for _, c := range d.nearest {
 		f.Affects = append(f.Affects, c.ref())
 		f.Evidence = append(f.Evidence, diagnose.Evidence{
-			Fact: c.ref().String() + " spec.template.metadata.labels", Got: pairs(c.labels), Want: pairs(s.Spec.Selector),
+			Fact: c.ref().String() + " spec.template.metadata.labels", Got: pairs(c.labels), Want: "what the Service asks for, " + pairs(s.Spec.Selector),
 			Command: fmt.Sprintf("kubectl -n %s get %s %s -o jsonpath='{.spec.template.metadata.labels}'", c.ns, c.kind.Resource(), c.name),
 		})
 	}

@@ -38,6 +38,11 @@ func (b *blocked) remedies(groups []ec2types.SecurityGroup) []remedy.Remedy {
 		Risk:    remedy.Safe,
 		Actions: all,
 	}
+	if b.sources[b.subject] {
+		small.Title = "Admit the needed ports between members of " + b.subject
+		large.Title = "Admit all traffic between members of " + b.subject
+		large.Why = "That is the rule with which EKS makes a cluster security group."
+	}
 	return []remedy.Remedy{small, large}
 }
 

@@ -144,7 +144,7 @@ func allRules(c *call) ([]types.SecurityGroupRule, error) {
 var flatRule = []string{"IpProtocol", "FromPort", "ToPort", "CidrIp", "SourceSecurityGroupName", "SourceSecurityGroupOwnerId"}
 
 var (
-	authorizeIngress = op{run: runAuthorizeIngress, write: true, takes: append([]string{"GroupId", "GroupName", "IpPermissions"}, flatRule...)}
+	authorizeIngress = op{run: runAuthorizeIngress, write: true, takes: append([]string{"GroupId", "GroupName", "IpPermissions", "TagSpecification"}, flatRule...)}
 	revokeIngress    = op{run: runRevokeIngress, write: true, takes: append([]string{"GroupId", "GroupName", "IpPermissions", "SecurityGroupRuleId"}, flatRule...)}
 )
 

@@ -12,8 +12,6 @@ KUBECONFIG=${1:-${KUBECONFIG:?want the path of a kubeconfig}}
 export KUBECONFIG
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
-HOME=$tmp # kubectl keeps what it learned of a server under ~/.kube
-export HOME
 
 kubectl=${KUBECTL:-$(command -v kubectl || true)}
 if [ -z "$kubectl" ]; then
@@ -21,6 +19,8 @@ if [ -z "$kubectl" ]; then
 	v=k8s.io/component-base/version # kubectl cannot read its version unless the linker sets it
 	(cd "$here" && go build -ldflags "-X $v.gitVersion=v1.37.2 -X $v.gitMajor=1 -X $v.gitMinor=37" -o "$kubectl" .) || exit 1
 fi
+HOME=$tmp # kubectl keeps what it learned of a server under ~/.kube
+export HOME
 echo "# $("$kubectl" version --client 2>&1 | head -n 1)"
 
 failed=0

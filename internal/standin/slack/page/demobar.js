@@ -114,7 +114,6 @@ export class DemoBar {
       this.on.reloaded();
     } catch (err) {
       toast(`The world was not changed: ${err.message}`);
-      this.#drawWorld();
     }
     this.#setBusy(false);
   }

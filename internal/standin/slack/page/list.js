@@ -1,20 +1,24 @@
 // A scrolling list of messages that changes in place: a message that did not
 // change keeps its node, and with it the focus and what was opened in it.
 
-import { h } from './dom.js';
+import { h, icon } from './dom.js';
 import { dayKey, dayTitle, fromTS } from './dates.js';
 import { message } from './message.js';
 
+const NEAR = 60; // pixels from the end that count as being there
 const GROUP_MS = 5 * 60_000; // messages of one author nearer than this share a face
 
 export class MessageList {
   #nodes = new Map(); // key -> { node, signature }
   #follow = true; // the reader is at the end and wants to stay there
   #place = ''; // what is shown; a change starts at the end again
+  #left = 0; // where this list, and not the reader, scrolled to
 
   constructor(box, app) {
     Object.assign(this, { box, app });
-    box.addEventListener('scroll', () => { this.#follow = box.scrollHeight - box.scrollTop - box.clientHeight < 60; });
+    this.latest = h('button', { type: 'button', class: 'latest', hidden: true, on: { click: () => this.#toEnd() } }, icon('down-arrow'), 'Latest');
+    box.after(this.latest);
+    box.addEventListener('scroll', () => this.#scrolled());
     box.addEventListener('load', () => this.#settle(), true); // images grow when they arrive
     new ResizeObserver(() => this.#settle()).observe(box);
   }
@@ -32,6 +36,7 @@ export class MessageList {
     const rows = rowsOf(messages, inThread);
     this.#reconcile(rows, lead, inThread);
     if (this.#follow || last !== rows.at(-1)?.key) this.#settle();
+    this.#scrolled();
   }
 
   #reconcile(rows, lead, inThread) {
@@ -63,7 +68,22 @@ export class MessageList {
     if (!last) return;
     const end = this.box.scrollHeight - this.box.clientHeight;
     this.box.scrollTop = Math.min(end, last.offsetTop - this.box.offsetTop - 2);
+    this.#left = this.box.scrollTop;
+  }
+
+  // scrolled finds out whether the reader went away from the end.
+  #scrolled() {
+    const { scrollTop, scrollHeight, clientHeight } = this.box;
+    const toEnd = scrollHeight - scrollTop - clientHeight;
+    if (Math.abs(scrollTop - this.#left) > 2) this.#follow = toEnd < NEAR;
+    this.latest.hidden = toEnd < 2 * NEAR;
+  }
+
+  #toEnd() {
     this.#follow = true;
+    this.box.scrollTop = this.box.scrollHeight;
+    this.#left = this.box.scrollTop;
+    this.box.focus();
   }
 }
 
