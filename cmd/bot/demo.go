@@ -77,7 +77,7 @@ func (d *demoCmd) run(ctx context.Context, c *console, apis *standin.APIs, dir s
 		return usage("the page cannot be served on %s: %v (choose another with --addr)", d.Addr, err)
 	}
 	url := "http://" + l.Addr().String()
-	stage := &stage{apis: apis}
+	stage := &stage{apis: apis, playing: apis.World.Name}
 	stage.slack = slack.New(slack.Options{Log: log, URL: url, Page: page.Handler(), Extra: stage.routes()})
 	srv := &http.Server{Handler: stage.slack, ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = srv.Serve(l) }()
@@ -121,14 +121,17 @@ func (d *demoCmd) welcome(c *console, apis *standin.APIs, url, kubeconfig string
 type stage struct {
 	apis  *standin.APIs
 	slack *slack.Server
+
+	mu      sync.Mutex
+	playing string // the scenario
 }
 
 func (s *stage) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /demo/scenarios", s.list)
 	mux.HandleFunc("POST /demo/scenario", s.choose)
-	mux.HandleFunc("POST /demo/reset", func(rw http.ResponseWriter, _ *http.Request) { s.play(rw, s.apis.World.Name) })
-	return mux
+	mux.HandleFunc("POST /demo/reset", func(rw http.ResponseWriter, _ *http.Request) { s.play(rw, "") })
+	return http.NewCrossOriginProtection().Handler(mux) // no other page may change the demo
 }
 
 type scene struct {
@@ -137,16 +140,23 @@ type scene struct {
 	Ask   string `json:"ask"`
 }
 
+// scenes are all scenarios, read once: parsing them takes a second.
+var scenes = sync.OnceValue(func() (list []scene) {
+	for _, name := range world.Names() {
+		if w, err := world.Load(name); err == nil {
+			list = append(list, scene{name, w.Title, w.Ask})
+		}
+	}
+	return list
+})
+
 func (s *stage) list(rw http.ResponseWriter, _ *http.Request) {
+	s.mu.Lock()
 	answer := struct {
 		Current   string  `json:"current"`
 		Scenarios []scene `json:"scenarios"`
-	}{Current: s.apis.World.Name}
-	for _, name := range world.Names() {
-		if w, err := world.Load(name); err == nil {
-			answer.Scenarios = append(answer.Scenarios, scene{name, w.Title, w.Ask})
-		}
-	}
+	}{s.playing, scenes()}
+	s.mu.Unlock()
 	rw.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(rw).Encode(answer)
 }
@@ -161,12 +171,16 @@ func (s *stage) choose(rw http.ResponseWriter, r *http.Request) {
 }
 
 // play makes the world a scenario from its start, and empties the channels.
+// The empty name is the scenario that is played.
 func (s *stage) play(rw http.ResponseWriter, name string) {
-	w, err := world.Load(name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w, err := world.Load(first(name, s.playing))
 	if err != nil {
 		http.Error(rw, err.Error(), http.StatusNotFound)
 		return
 	}
+	s.playing = w.Name
 	s.apis.Reset(w)
 	s.slack.Reset()
 	rw.WriteHeader(http.StatusNoContent)

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -226,6 +228,8 @@ func TestKilledBeforeTheChange(t *testing.T) {
 	p := launch(t, "coredns-scaled-to-zero", func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			if r.Method != http.MethodGet && r.URL.Query().Get("dryRun") == "" {
+				body, _ := io.ReadAll(r.Body) // the server sees that its client is gone only after that
+				r.Body = io.NopCloser(bytes.NewReader(body))
 				first := false
 				once.Do(func() { first = true; close(reached) })
 				if first {

@@ -14,6 +14,7 @@ import (
 	"github.com/hopwise/hopwise/internal/diagnose/catalogue"
 	"github.com/hopwise/hopwise/internal/facts/collect"
 	"github.com/hopwise/hopwise/internal/incident"
+	"github.com/hopwise/hopwise/internal/intents"
 	"github.com/hopwise/hopwise/internal/remedy/apply"
 	"github.com/hopwise/hopwise/internal/slackui"
 )
@@ -87,13 +88,21 @@ func serve(ctx context.Context, b bot) error {
 	}
 	err = slackui.Listen(ctx, slackui.Config{
 		BotToken: string(b.SlackBotToken), AppToken: string(b.SlackAppToken), APIURL: b.SlackAPIURL, Self: self, Log: b.log,
-		Ready: b.heard, Reply: func(slackui.Ask) string { return "Looking. The answer comes in this channel." },
+		Ready: b.heard, Reply: sign,
 	}, service.Handle)
 	if ctx.Err() != nil {
 		b.log.Info("stopped")
 		return nil
 	}
 	return settled(err)
+}
+
+// sign is the instant answer to a slash command that asks for something.
+func sign(a slackui.Ask) string {
+	if intents.Parse(a.Text, intents.Options{Mention: true}).Request {
+		return "Looking. The answer comes in this channel."
+	}
+	return ""
 }
 
 func (b bot) heard() {

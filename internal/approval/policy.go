@@ -65,6 +65,19 @@ func (p *Policy) ReadOnly(cluster string) bool {
 	return !slices.ContainsFunc(p.rules[:], func(r Rule) bool { return !r.Nobody() })
 }
 
+// Groups are the ids of all user groups that the policy names: whose members
+// have to be known before a press can be judged.
+func (p *Policy) Groups() []string {
+	var groups []string
+	if p != nil {
+		for _, r := range p.rules {
+			groups = append(groups, r.Groups...)
+		}
+	}
+	slices.Sort(groups)
+	return slices.Compact(groups)
+}
+
 // Prepare returns p as the policy wants it stored: with the hash of its plan,
 // who may approve it, how many it takes, and when it expires after created.
 func (p *Policy) Prepare(prop Proposal, created time.Time) Proposal {

@@ -14,7 +14,7 @@ var secrets = []*regexp.Regexp{
 	regexp.MustCompile(`()\bsk-[A-Za-z0-9_-]{16,}`),                                               // OpenAI and alike
 	regexp.MustCompile(`()\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?`),        // JWT
 	regexp.MustCompile(`(?i)(\b(?:authorization:\s*)?(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{8,}`), // HTTP credentials
-	regexp.MustCompile(`(?i)(://[^/\s:@]+:)[^@\s/]+@`),                                            // user:password@host
+	regexp.MustCompile(`(?i)(://[^/\s:@]+:)[^@\s/]+(@)`),                                          // user:password@host
 	regexp.MustCompile(`(?i)([A-Za-z0-9_.-]*(?:password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential)[A-Za-z0-9_.-]*["']?\s*[:=]\s*["']?)[^\s"',;&]{4,}`),
 }
 
@@ -23,7 +23,7 @@ var secrets = []*regexp.Regexp{
 // "password=" goes whatever it is.
 func Redact(s string) string {
 	for _, re := range secrets {
-		s = re.ReplaceAllString(s, "${1}••••••")
+		s = re.ReplaceAllString(s, "${1}••••••${2}")
 	}
 	return s
 }

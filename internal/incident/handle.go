@@ -63,7 +63,7 @@ func (s *Service) answer(ctx context.Context, a slackui.Ask, in intents.Intent) 
 		m = slackui.Help()
 	}
 	if a.Command { // there is no message to answer under: tell the person alone
-		return s.Slack.Ephemeral(ctx, a.Channel, "", a.User, m)
+		return s.Slack.Respond(ctx, a.Response, m)
 	}
 	_, err := s.post(ctx, ask{Ask: a}, "answer:"+a.Key(), m)
 	return err
@@ -148,7 +148,7 @@ func (s *Service) press(ctx context.Context, p slackui.Press) error {
 // decide judges a press of Approve or Reject. What it decides is stored
 // before anybody is told.
 func (s *Service) decide(ctx context.Context, p slackui.Press) error {
-	who, err := s.Slack.Person(ctx, p.User)
+	who, err := s.Slack.Person(ctx, p.User, s.Policy.Groups()...)
 	if err != nil {
 		s.Log.Warn("could not look a person up", "user", p.User, "err", err)
 		return s.refuse(ctx, p, "I could not check with Slack who you are, so nothing was done. Press again in a moment.")

@@ -199,18 +199,19 @@ func (s *Service) dryRun(ctx context.Context, p *approval.Proposal) string {
 }
 
 func (s *Service) report(ctx context.Context, in ask, progressTS string, r *diagnose.Report, f fixes) (string, error) {
-	ts, err := s.post(ctx, in, in.Run+":report", slackui.Report(r, slackui.ReportContext{Run: in.Run, Asker: in.Ask.User, ReadOnly: f.ReadOnly}))
-	if err != nil {
-		return "", err
-	}
 	doc, err := json.Marshal(r)
 	if err != nil {
 		return "", err
 	}
+	// Stored first: the evidence can be asked for as soon as the report is seen.
 	err = s.Store.SaveRun(ctx, approval.Run{
 		ID: in.Run, Team: in.Ask.Team, Channel: in.Ask.Channel, Thread: in.thread(), Cluster: s.Cluster, Asker: in.Ask.User,
-		Ask: in.Ask.Text, Started: now(), State: "reported", Report: doc, ReportTS: ts, ProgressTS: progressTS,
+		Ask: in.Ask.Text, Started: now(), State: "reported", Report: doc, ProgressTS: progressTS,
 	})
+	if err != nil {
+		return "", err
+	}
+	ts, err := s.post(ctx, in, in.Run+":report", slackui.Report(r, slackui.ReportContext{Run: in.Run, Asker: in.Ask.User, ReadOnly: f.ReadOnly, Refused: f.Refused}))
 	if err != nil {
 		return "", err
 	}

@@ -2,15 +2,21 @@ package reach
 
 import (
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
 // Selects reports whether a Service sends to a pod by its labels. A Service
 // without a selector selects nothing: its endpoints are made by hand.
 func Selects(s *corev1.Service, pod *corev1.Pod) bool {
-	return len(s.Spec.Selector) > 0 && s.Spec.Type != corev1.ServiceTypeExternalName && s.Namespace == pod.Namespace &&
-		labels.SelectorFromSet(s.Spec.Selector).Matches(labels.Set(pod.Labels))
+	if len(s.Spec.Selector) == 0 || s.Spec.Type == corev1.ServiceTypeExternalName || s.Namespace != pod.Namespace {
+		return false
+	}
+	for k, v := range s.Spec.Selector {
+		if got, ok := pod.Labels[k]; !ok || got != v {
+			return false
+		}
+	}
+	return true
 }
 
 // TargetPort returns the port of a pod that a Service's port sends to. A

@@ -61,7 +61,7 @@ func evidenceTexts(f diagnose.Finding) []string {
 			out = append(out, fmt.Sprintf("and %d more", len(f.Evidence)-i))
 			break
 		}
-		s := inline(e.Fact, 200) + "\nis " + code(e.Got)
+		s := inline(object(e.Fact), 200) + "\nis " + code(e.Got)
 		if e.Want != "" {
 			s += ", should be " + code(e.Want)
 		}

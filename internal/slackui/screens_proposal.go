@@ -7,6 +7,7 @@ import (
 	"github.com/slack-go/slack"
 
 	"github.com/hopwise/hopwise/internal/approval"
+	"github.com/hopwise/hopwise/internal/facts"
 	"github.com/hopwise/hopwise/internal/remedy"
 )
 
@@ -38,7 +39,10 @@ func proposalID(p approval.Proposal) string {
 
 func plan(id string, p approval.Proposal) slack.Block {
 	commands := commandList(p.Remedy.Actions)
-	text := "Plan, exactly as it would be done:\n" + fence(commands, 2400)
+	text := "Plan:\n" + fence(commands, 2400)
+	if p.State == approval.Open {
+		text = "Plan, exactly as it would be done:\n" + fence(commands, 2400)
+	}
 	if runes(commands) > 2400 {
 		text += "\nThe plan goes on; Details shows more of it."
 	}
@@ -203,11 +207,16 @@ func ExpiredScreen(p approval.Proposal) Message {
 	return Decision(p, "")
 }
 
-// Refusal tells one person why a press did nothing.
+// Refusal tells one person why a press did nothing. The sentence is the bot's
+// own and names people by mentions, so it is not escaped.
 func Refusal(ref *approval.Refusal) Message {
-	s := sentence(ref.Sentence, 500)
+	s := cut(facts.Redact(ref.Sentence), 500)
+	text := s
+	if !strings.Contains(s, "Nothing was done") && !strings.Contains(s, "nothing was done") {
+		text += " Nothing was done."
+	}
 	return Fit(Message{
-		Text:   s + " Nothing was done.",
-		Blocks: blocks(section("refusal", ":no_entry: "+s), contextLine("refusal.c", "Nothing was done. Only you see this.")),
+		Text:   text,
+		Blocks: blocks(section("refusal", ":no_entry: "+text), contextLine("refusal.c", "Only you see this.")),
 	})
 }

@@ -14,9 +14,10 @@ import (
 // ReportContext is what a report's message needs beside the report.
 type ReportContext struct {
 	Run      string
-	Asker    string  // Slack user
-	ReadOnly bool    // nobody may approve anything: fixes are shown as commands
-	Offers   []Offer // fixes that a button proposes; those that are proposed already stand in messages of their own
+	Asker    string   // Slack user
+	ReadOnly bool     // nobody may approve anything: fixes are shown as commands
+	Refused  []string // fixes that the APIs would not take, each with the reason
+	Offers   []Offer  // fixes that a button proposes; those that are proposed already stand in messages of their own
 }
 
 // An Offer is a button that asks for a proposal of one remedy.
@@ -82,19 +83,46 @@ func cause(r *diagnose.Report, rc ReportContext, id string) []slack.Block {
 	if others := others(r, effects); len(others) > 0 {
 		out = append(out, section(id+".also", "*Also found*\n"+bullets(oneLiners(others), 5, " under Show evidence")))
 	}
+	if len(rc.Refused) > 0 {
+		out = append(out, section(id+".refused", "*Not offered, since the APIs would not take it*\n"+bullets(inlined(rc.Refused), 3, "")))
+	}
 	return append(out, byHand(f, rc, id)...)
+}
+
+func inlined(texts []string) []string {
+	var out []string
+	for _, t := range texts {
+		out = append(out, inline(t, 300))
+	}
+	return out
 }
 
 // proof is the evidence as a table of at most four rows.
 func proof(f diagnose.Finding, id string) slack.Block {
 	rows := [][]string{{"Fact", "Is", "Should be"}}
 	for _, e := range f.Evidence[:min(len(f.Evidence), 4)] {
-		rows = append(rows, []string{line(e.Fact, 120), line(e.Got, 160), line(e.Want, 160)})
+		rows = append(rows, []string{line(object(e.Fact), 120), line(e.Got, 160), line(e.Want, 160)})
 	}
 	if len(rows) == 1 {
 		return nil
 	}
 	return table(id+".proof", rows...)
+}
+
+// object is a fact's name as people say it: without the ARN's head, and with
+// the kind's own name before it.
+func object(fact string) string {
+	if kind, arn, ok := strings.Cut(fact, "/arn:"); ok && strings.HasPrefix(kind, "elbv2/") {
+		parts := strings.Split(arn, "/") // ...:targetgroup/NAME/HASH, ...:loadbalancer/app/NAME/HASH
+		if _, rest, ok := strings.Cut(arn, ":loadbalancer/"); ok {
+			parts = strings.Split(rest, "/")
+		}
+		return strings.ReplaceAll(strings.TrimSuffix(strings.TrimPrefix(kind, "elbv2/"), "s"), "-", " ") + " " + parts[min(1, len(parts)-1)]
+	}
+	if rest, ok := strings.CutPrefix(fact, "kube/"); ok {
+		return strings.Replace(rest, "/", " ", 1)
+	}
+	return strings.TrimPrefix(fact, "ec2/")
 }
 
 func numbered(fs []diagnose.Finding, limit int) string {

@@ -202,12 +202,12 @@ var header = []string{"ask", "want", "deny", "fault", "after", "undo", "base", "
 // readHeader reads the comment: sentences, then "key: value" lines. A line of
 // prose may hold a colon, but not as its first word's end.
 func (w *World) readHeader(file, comment string) error {
+	var prose []string
+	defer func() { w.Title = sentence(prose) }()
 	for i, line := range strings.Split(comment, "\n") {
 		key, value, ok := strings.Cut(line, ":")
 		if !ok || strings.ContainsAny(key, " \t") || line == "" || line[0] == '#' {
-			if w.Title == "" {
-				w.Title = strings.TrimSpace(strings.TrimPrefix(line, "#"))
-			}
+			prose = append(prose, strings.TrimSpace(strings.TrimPrefix(line, "#")))
 			continue
 		}
 		value = strings.TrimSpace(value)

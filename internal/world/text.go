@@ -5,7 +5,17 @@ import (
 	"cmp"
 	"regexp"
 	"strconv"
+	"strings"
 )
+
+// sentence is the first sentence of lines of prose.
+func sentence(lines []string) string {
+	text := strings.Join(strings.Fields(strings.Join(lines, " ")), " ")
+	if i := strings.Index(text, ". "); i >= 0 {
+		return text[:i+1]
+	}
+	return text
+}
 
 // yamlLine takes the line out of a YAML error, 0 when it tells none.
 func yamlLine(err error) int {

@@ -29,7 +29,8 @@ group work. A cluster security group that lost the rule for its own members brea
 Recognised by the sets of security groups on the interfaces that carry pods. For two sets, all ports that pods in the
 one need of Services in the other must be blocked, by ingress of the destination or by egress of the source. Needed is
 cluster DNS; a Service of the same namespace; and a Service of another namespace if a NetworkPolicy expressly admits those
-pods, their environment names the Service, or the question does. If one needed port is open the groups were set up on
+pods, their environment names the Service, the question does, or nobody else could be meant: its own namespace has no other
+pods and no load balancer sends to it. If one needed port is open the groups were set up on
 purpose, and nothing is reported. Rules with prefix lists, and groups that were not read, count as open.
 
 Looks alike: a NetworkPolicy (it blocks within a node as well); a network ACL (it differs by subnet); pods with a branch
@@ -38,7 +39,7 @@ interface, which a SecurityGroupPolicy gives groups of their own.
 Fix: admit the needed ports from the other side's group. Adding the cluster security group to the launch template and
 replacing the nodes gives what EKS does by default.`,
 	Needs: []facts.Need{facts.Pods, facts.Nodes, facts.Services, facts.NetworkInterfaces, facts.SecurityGroups},
-	Wants: []facts.Need{facts.NetworkPolicies, facts.Namespaces},
+	Wants: []facts.Need{facts.NetworkPolicies, facts.Namespaces, facts.Ingresses, facts.TargetGroupBindings},
 	Sources: []string{
 		"https://docs.aws.amazon.com/eks/latest/userguide/sec-group-reqs.html",
 		"https://docs.aws.amazon.com/eks/latest/userguide/launch-templates.html#launch-template-security-groups",
@@ -50,38 +51,40 @@ replacing the nodes gives what EKS does by default.`,
 // traffic is what pods need of each other, and what may stop it.
 type traffic struct {
 	groups     reach.Groups
-	policies   []networkingv1.NetworkPolicy
+	policies   map[string][]networkingv1.NetworkPolicy // by namespace
 	namespaces []corev1.Namespace
 	target     facts.Target
-	sources    map[string][]spot // pods by set of groups
+	sources    map[string][][]spot // pods by set of groups, those of one owner together
+	anybody    map[podPort]bool    // answers of admitsAnybody
+	forOthers  map[string]bool     // Services that only other namespaces can be meant to call, as namespace/name
 }
 
 func nodeToNodeSGBlocked(v *facts.View) []diagnose.Finding {
 	all := spots(facts.Pods.In(v), facts.Nodes.In(v), facts.NetworkInterfaces.In(v))
 	t := traffic{
-		groups: reach.GroupsOf(facts.SecurityGroups.In(v)), policies: facts.NetworkPolicies.In(v), namespaces: facts.Namespaces.In(v),
-		target: v.Target(), sources: map[string][]spot{},
+		groups: reach.GroupsOf(facts.SecurityGroups.In(v)), policies: map[string][]networkingv1.NetworkPolicy{}, namespaces: facts.Namespaces.In(v),
+		target: v.Target(), sources: byOwner(all), anybody: map[podPort]bool{},
 	}
-	for _, s := range all {
-		t.sources[s.set()] = append(t.sources[s.set()], s)
+	for _, p := range facts.NetworkPolicies.In(v) {
+		t.policies[p.Namespace] = append(t.policies[p.Namespace], p)
 	}
+	t.forOthers = forOthers(v, all)
 	ports := servicePorts(facts.Services.In(v), all)
 	found := map[string]*blocked{}
 	for _, from := range slices.Sorted(maps.Keys(t.sources)) {
 		for _, to := range slices.Sorted(maps.Keys(t.sources)) {
 			if b := t.between(from, to, ports); b != nil {
-				key := b.subject + " " + b.way
-				if found[key] == nil {
-					found[key] = b
+				if o := found[b.subject]; o != nil {
+					o.merge(b)
 				} else {
-					found[key].merge(b)
+					found[b.subject] = b
 				}
 			}
 		}
 	}
 	var findings []diagnose.Finding
-	for _, key := range slices.Sorted(maps.Keys(found)) {
-		findings = append(findings, found[key].finding(facts.Nodes.In(v), facts.SecurityGroups.In(v)))
+	for _, subject := range slices.Sorted(maps.Keys(found)) {
+		findings = append(findings, found[subject].finding(facts.Nodes.In(v), facts.SecurityGroups.In(v)))
 	}
 	return findings
 }
@@ -92,10 +95,10 @@ func (t traffic) between(from, to string, ports []port) *blocked {
 	b := &blocked{sources: map[string]bool{}}
 	for _, p := range ports {
 		there := inSet(p.pods, to)
-		clients := t.clients(p, there, t.sources[from])
-		if len(there) == 0 || len(clients) == 0 {
+		if len(there) == 0 {
 			continue
 		}
+		clients := t.clients(p, there, t.sources[from])
 		l, tried := t.try(p, samples(clients), samples(there))
 		if !tried {
 			continue
@@ -104,6 +107,7 @@ func (t traffic) between(from, to string, ports []port) *blocked {
 			return nil // one needed port is open: on purpose
 		}
 		l.only = len(there) == len(p.pods)
+		l.waiting = slices.DeleteFunc(slices.Clone(clients), func(c spot) bool { return reach.Ready(c.pod) })
 		b.links = append(b.links, *l)
 	}
 	if len(b.links) == 0 {
@@ -135,62 +139,7 @@ func (t traffic) try(p port, clients, there []spot) (l *link, tried bool) {
 	return l, tried
 }
 
-// clients are the pods among all that need a port.
-func (t traffic) clients(p port, there, all []spot) []spot {
-	if isDNS(p.service) {
-		if p.number != 53 && !slices.ContainsFunc(p.service.Spec.Ports, func(sp corev1.ServicePort) bool { return sp.Port == 53 && sp.TargetPort.IntVal == p.number }) {
-			return nil // its metrics
-		}
-		return all
-	}
-	if p.service.Namespace == "kube-system" || len(there) == 0 {
-		return nil // the API server calls these, from its own interfaces
-	}
-	var out []spot
-	for _, c := range all {
-		if t.needs(c, p, there[0]) {
-			out = append(out, c)
-		}
-	}
-	return out
-}
-
-// isDNS reports whether s is the cluster's DNS.
-func isDNS(s *corev1.Service) bool {
-	return s.Namespace == "kube-system" && (s.Name == "kube-dns" || s.Spec.Selector["k8s-app"] == "kube-dns")
-}
-
-// needs reports whether there is a sign that a pod calls a Service, and no
-// NetworkPolicy that forbids it. The Service's own pods do not count.
-func (t traffic) needs(c spot, p port, there spot) bool {
-	if reach.Selects(p.service, c.pod) || c.pod.Namespace == "kube-system" {
-		return false
-	}
-	in := reach.PolicyAdmits(t.policies, t.namespaces, there.pod, reach.Peer{IP: c.end.IP, Pod: c.pod}, p.protocol, p.number)
-	out := reach.PolicyLetsOut(t.policies, t.namespaces, c.pod, reach.Peer{IP: there.end.IP, Pod: there.pod}, p.protocol, p.number)
-	if !in.Allowed || !out.Allowed {
-		return false
-	}
-	return c.pod.Namespace == p.service.Namespace || in.Rule != "" || out.Rule != "" || named(t.target, p.service) || mentions(c.pod, p.service)
-}
-
-// mentions reports whether a pod's environment or arguments name a Service
-// of another namespace by its DNS name.
-func mentions(pod *corev1.Pod, s *corev1.Service) bool {
-	name := s.Name + "." + s.Namespace
-	for _, c := range pod.Spec.Containers {
-		for _, e := range c.Env {
-			if strings.Contains(e.Value, name) {
-				return true
-			}
-		}
-		if slices.ContainsFunc(c.Args, func(a string) bool { return strings.Contains(a, name) }) {
-			return true
-		}
-	}
-	return false
-}
-
+// inSet returns the spots with a set of groups.
 func inSet(all []spot, set string) []spot {
 	var out []spot
 	for _, s := range all {
@@ -206,7 +155,8 @@ type link struct {
 	port     port
 	from, to spot // one pair that shows it
 	out, in  reach.Decision
-	only     bool // all pods behind the port are there
+	only     bool   // all pods behind the port are there
+	waiting  []spot // clients that are not ready, perhaps for want of it
 }
 
 // The sides that may have to change.
@@ -277,9 +227,16 @@ func (b *blocked) finding(nodes []corev1.Node, groups []ec2types.SecurityGroup) 
 		add(groupRef(id))
 	}
 	for _, l := range b.links {
-		add(serviceRef(l.port.service))
 		if l.only {
 			f.Severity = diagnose.Outage
+		}
+		if len(f.Affects) < most {
+			add(serviceRef(l.port.service))
+		}
+		for _, c := range l.waiting[:min(most, len(l.waiting))] {
+			if len(f.Affects) < 4*most {
+				add(podRef(c.pod))
+			}
 		}
 		if len(f.Evidence) < 4 {
 			f.Evidence = append(f.Evidence, b.evidence(l))
@@ -288,12 +245,19 @@ func (b *blocked) finding(nodes []corev1.Node, groups []ec2types.SecurityGroup) 
 	return f
 }
 
+// most is how many Services a finding names: beyond that they are not looked
+// through one by one.
+const most = 50
+
 func (b *blocked) claim(nodes []corev1.Node) string {
 	var services []string
 	for _, l := range b.links {
 		if n := l.port.service.Namespace + "/" + l.port.service.Name; !slices.Contains(services, n) {
 			services = append(services, n)
 		}
+	}
+	if len(services) > 6 {
+		services = append(services[:5:5], fmt.Sprintf("%d more", len(services)-5))
 	}
 	sources := strings.Join(slices.Sorted(maps.Keys(b.sources)), ", ")
 	l := b.links[0]

@@ -53,9 +53,30 @@ func spots(pods []corev1.Pod, nodes []corev1.Node, interfaces []ec2types.Network
 	return out
 }
 
+// byOwner sorts spots by their set of groups, and within by what made the pod.
+func byOwner(all []spot) map[string][][]spot {
+	out, index := map[string][][]spot{}, map[string]int{}
+	for _, s := range all {
+		set, owner := s.set(), s.pod.Name
+		if len(s.pod.OwnerReferences) > 0 {
+			owner = s.pod.OwnerReferences[0].Kind + " " + s.pod.OwnerReferences[0].Name
+		}
+		key := set + " " + s.pod.Namespace + " " + owner
+		i, ok := index[key]
+		if !ok {
+			i = len(out[set])
+			index[key] = i
+			out[set] = append(out[set], nil)
+		}
+		out[set][i] = append(out[set][i], s)
+	}
+	return out
+}
+
 // samples keeps, of spots, two on different nodes for each set of groups and
 // subnet: rules tell no others apart.
 func samples(all []spot) []spot {
+	all = slices.Clone(all)
 	slices.SortStableFunc(all, func(a, b spot) int {
 		return cmp.Compare(a.pod.Namespace+"/"+a.pod.Name, b.pod.Namespace+"/"+b.pod.Name)
 	})
@@ -82,16 +103,16 @@ type port struct {
 // servicePorts returns the ports of all Services with the ready pods behind
 // them.
 func servicePorts(services []corev1.Service, all []spot) []port {
-	byNamespace := map[string][]spot{}
+	in := map[string][]spot{}
 	for _, s := range all {
-		byNamespace[s.pod.Namespace] = append(byNamespace[s.pod.Namespace], s)
+		in[s.pod.Namespace] = append(in[s.pod.Namespace], s)
 	}
 	var out []port
 	for i := range services {
 		s := &services[i]
 		for _, sp := range s.Spec.Ports {
 			byNumber := map[int32][]spot{}
-			for _, at := range byNamespace[s.Namespace] {
+			for _, at := range in[s.Namespace] {
 				if n, ok := reach.TargetPort(sp, at.pod); ok && reach.Selects(s, at.pod) && reach.Ready(at.pod) {
 					byNumber[n] = append(byNumber[n], at)
 				}
@@ -102,6 +123,12 @@ func servicePorts(services []corev1.Service, all []spot) []port {
 		}
 	}
 	slices.SortFunc(out, func(a, b port) int {
+		if da, db := isDNS(a.service), isDNS(b.service); da != db { // first what everybody needs
+			if da {
+				return -1
+			}
+			return 1
+		}
 		return cmp.Or(cmp.Compare(a.service.Namespace+"/"+a.service.Name, b.service.Namespace+"/"+b.service.Name), cmp.Compare(b.protocol, a.protocol), cmp.Compare(a.number, b.number))
 	})
 	return out

@@ -33,7 +33,7 @@ Fix: whatever keeps the pods from being ready. This finding is often the consequ
 it. After a bad release, go back to the one before.`,
 	Needs:    []facts.Need{facts.Services, facts.Pods},
 	Wants:    []facts.Need{facts.Events, facts.Ingresses, facts.TargetGroupBindings},
-	CausedBy: []string{"l3/subnet-ip-exhausted", "l3/private-subnet-no-default-route", "dns/coredns-zero-ready", "dns/networkpolicy-blocks-dns"},
+	CausedBy: []string{"l3/subnet-ip-exhausted", "l3/private-subnet-no-default-route", "l4/node-to-node-sg-blocked", "dns/coredns-zero-ready", "dns/networkpolicy-blocks-dns"},
 	Sources: []string{
 		"https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/#conditions",
 		"https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-readiness-gate",
@@ -43,20 +43,16 @@ it. After a bad release, go back to the one before.`,
 }
 
 func serviceEndpointsNotReady(v *facts.View) []diagnose.Finding {
-	services, pods := facts.Services.In(v), facts.Pods.In(v)
+	services, pods := facts.Services.In(v), byNamespace(facts.Pods.In(v))
 	events := latestEvents(facts.Events.In(v))
 	ingresses, bindings := facts.Ingresses.In(v), facts.TargetGroupBindings.In(v)
-	inNamespace := map[string][]*corev1.Pod{}
-	for i := range pods {
-		inNamespace[pods[i].Namespace] = append(inNamespace[pods[i].Namespace], &pods[i])
-	}
 	var findings []diagnose.Finding
 	for i := range services {
 		s := &services[i]
 		if s.Spec.PublishNotReadyAddresses {
 			continue
 		}
-		stuck := stuckPods(s, inNamespace[s.Namespace], events, v.At())
+		stuck := stuckPods(s, pods[s.Namespace], events, v.At())
 		if len(stuck) > 0 {
 			findings = append(findings, notReady(s, stuck, users(s, ingresses, bindings)))
 		}

@@ -56,38 +56,52 @@ type candidate struct {
 }
 
 func serviceNoEndpointsSelector(v *facts.View) []diagnose.Finding {
-	services, pods, all := facts.Services.In(v), facts.Pods.In(v), workloads(v)
+	services, all := facts.Services.In(v), workloads(v)
 	ingresses, bindings := facts.Ingresses.In(v), facts.TargetGroupBindings.In(v)
+	pods, known := byNamespace(facts.Pods.In(v)), map[string][]workload{}
+	for _, w := range all {
+		known[w.ns] = append(known[w.ns], w)
+	}
 	var findings []diagnose.Finding
 	for i := range services {
 		s := &services[i]
-		if !selectsNothing(s, pods, all) {
+		if !selectsNothing(s, pods[s.Namespace], known[s.Namespace]) {
 			continue
 		}
-		d := dangling{s, users(s, ingresses, bindings), nearest(s, all, services)}
+		here := append(slices.Clone(known[s.Namespace]), bare(pods[s.Namespace], known[s.Namespace])...)
+		d := dangling{s, users(s, ingresses, bindings), nearest(s, here, services)}
 		if len(d.users) > 0 || len(d.nearest) > 0 || named(v.Target(), s) {
-			findings = append(findings, d.finding(pods, all))
+			findings = append(findings, d.finding(pods[s.Namespace], here, all))
 		}
 	}
 	return findings
 }
 
+func byNamespace(pods []corev1.Pod) map[string][]*corev1.Pod {
+	out := map[string][]*corev1.Pod{}
+	for i := range pods {
+		out[pods[i].Namespace] = append(out[pods[i].Namespace], &pods[i])
+	}
+	return out
+}
+
 // selectsNothing reports whether s has a selector that neither a pod nor a
-// workload's template matches. Pods that have ended count: they did match.
-func selectsNothing(s *corev1.Service, pods []corev1.Pod, all []workload) bool {
+// workload's template of its namespace matches. Pods that have ended count:
+// they did match.
+func selectsNothing(s *corev1.Service, pods []*corev1.Pod, known []workload) bool {
 	if len(s.Spec.Selector) == 0 || s.Spec.Type == corev1.ServiceTypeExternalName || s.DeletionTimestamp != nil {
 		return false
 	}
-	return !slices.ContainsFunc(pods, func(p corev1.Pod) bool { return reach.Selects(s, &p) }) &&
-		!slices.ContainsFunc(all, func(w workload) bool { return reach.Selects(s, w.pod) })
+	return !slices.ContainsFunc(pods, func(p *corev1.Pod) bool { return reach.Selects(s, p) }) &&
+		!slices.ContainsFunc(known, func(w workload) bool { return reach.Selects(s, w.pod) })
 }
 
-// nearest returns the workloads for which s was plainly meant: the best, or
+// nearest returns the workloads of its namespace for which s was plainly meant: the best, or
 // several that are equally good.
-func nearest(s *corev1.Service, all []workload, services []corev1.Service) []candidate {
+func nearest(s *corev1.Service, here []workload, services []corev1.Service) []candidate {
 	var best []candidate
-	for _, w := range all {
-		if w.ns != s.Namespace || !w.serves(s) {
+	for _, w := range here {
+		if !w.serves(s) || len(w.labels) == 0 {
 			continue
 		}
 		c := candidate{workload: w, difference: differ(s.Spec.Selector, w.labels)}
@@ -118,7 +132,7 @@ func nearest(s *corev1.Service, all []workload, services []corev1.Service) []can
 	return best
 }
 
-func (d dangling) finding(pods []corev1.Pod, all []workload) diagnose.Finding {
+func (d dangling) finding(pods []*corev1.Pod, here, all []workload) diagnose.Finding {
 	s := d.service
 	f := diagnose.Finding{
 		Severity: diagnose.Outage,
@@ -142,8 +156,8 @@ func (d dangling) finding(pods []corev1.Pod, all []workload) diagnose.Finding {
 	for _, c := range d.nearest {
 		f.Affects = append(f.Affects, c.ref())
 		f.Evidence = append(f.Evidence, diagnose.Evidence{
-			Fact: c.ref().String() + " spec.template.metadata.labels", Got: pairs(c.labels), Want: "what the Service asks for, " + pairs(s.Spec.Selector),
-			Command: fmt.Sprintf("kubectl -n %s get %s %s -o jsonpath='{.spec.template.metadata.labels}'", c.ns, c.kind.Resource(), c.name),
+			Fact: c.ref().String() + " " + c.labelsAt(), Got: pairs(c.labels), Want: "what the Service asks for, " + pairs(s.Spec.Selector),
+			Command: fmt.Sprintf("kubectl -n %s get %s %s -o jsonpath='{.%s}'", c.ns, c.kind.Resource(), c.name, c.labelsAt()),
 		})
 	}
 	if len(d.nearest) == 1 {
@@ -151,7 +165,7 @@ func (d dangling) finding(pods []corev1.Pod, all []workload) diagnose.Finding {
 	} else if w, ok := elsewhere(s, all); ok {
 		f.Claim += "; " + w.title() + ", in another namespace, has them"
 	}
-	f.Remedies = d.remedies(pods, all)
+	f.Remedies = d.remedies(pods, here)
 	return f
 }
 
@@ -179,7 +193,7 @@ func elsewhere(s *corev1.Service, all []workload) (workload, bool) {
 
 // remedies sets the selector to the nearest workload's labels if that selects
 // exactly its pods.
-func (d dangling) remedies(pods []corev1.Pod, all []workload) []remedy.Remedy {
+func (d dangling) remedies(pods []*corev1.Pod, here []workload) []remedy.Remedy {
 	s := d.service
 	show := remedy.Remedy{
 		Title:  "Choose the pods that Service " + s.Name + " is for, and set its selector",
@@ -191,7 +205,7 @@ func (d dangling) remedies(pods []corev1.Pod, all []workload) []remedy.Remedy {
 	}
 	c := d.nearest[0]
 	for _, selector := range []map[string]string{c.fixed, c.selector} {
-		if len(selector) == 0 || !selectsExactly(selector, c.workload, pods, all) {
+		if len(selector) == 0 || !selectsExactly(selector, c.workload, pods, here) {
 			continue
 		}
 		return []remedy.Remedy{{
@@ -208,25 +222,17 @@ func (d dangling) remedies(pods []corev1.Pod, all []workload) []remedy.Remedy {
 
 // selectsExactly reports whether a selector takes the pods of one workload
 // and of no other.
-func selectsExactly(selector map[string]string, w workload, pods []corev1.Pod, all []workload) bool {
-	has := func(l, want map[string]string) bool {
-		for k, v := range want {
-			if l[k] != v {
-				return false
-			}
-		}
-		return true
-	}
+func selectsExactly(selector map[string]string, w workload, pods []*corev1.Pod, here []workload) bool {
 	if !has(w.labels, selector) {
 		return false
 	}
-	for _, o := range all {
-		if o.ns == w.ns && o.ref() != w.ref() && has(o.labels, selector) {
+	for _, o := range here {
+		if o.ref() != w.ref() && has(o.labels, selector) {
 			return false
 		}
 	}
 	for _, p := range pods {
-		if p.Namespace == w.ns && has(p.Labels, selector) && !has(p.Labels, w.selector) {
+		if has(p.Labels, selector) && !has(p.Labels, w.selector) {
 			return false
 		}
 	}

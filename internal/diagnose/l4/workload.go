@@ -1,6 +1,8 @@
 package l4
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -18,43 +20,83 @@ type workload struct {
 	ns, name string
 	labels   map[string]string // of its pods
 	selector map[string]string // by which it finds them
-	pod      *corev1.Pod       // what they look like, without status
-	replicas int32
+	pod      *corev1.Pod       // what they look like
 }
 
 func (w workload) ref() facts.Ref { return ref(w.kind, w.ns, w.name) }
 
 // title is "Deployment shop/web".
 func (w workload) title() string {
+	if w.kind == facts.Pods.Kind() {
+		return "pod " + w.ns + "/" + w.name + " and those like it"
+	}
 	kind := map[facts.Kind]string{"kube/deployments": "Deployment", "kube/statefulsets": "StatefulSet", "kube/daemonsets": "DaemonSet"}[w.kind]
 	return kind + " " + w.ns + "/" + w.name
+}
+
+// labelsAt is the field that holds the labels of w's pods.
+func (w workload) labelsAt() string {
+	if w.kind == facts.Pods.Kind() {
+		return "metadata.labels"
+	}
+	return "spec.template.metadata.labels"
 }
 
 // workloads returns all that are known.
 func workloads(v *facts.View) []workload {
 	var out []workload
-	add := func(kind facts.Kind, ns, name string, selector map[string]string, t corev1.PodTemplateSpec, replicas int32) {
+	add := func(kind facts.Kind, ns, name string, selector map[string]string, t corev1.PodTemplateSpec) {
 		p := &corev1.Pod{ObjectMeta: t.ObjectMeta, Spec: t.Spec}
 		p.Namespace = ns
-		out = append(out, workload{kind, ns, name, t.Labels, selector, p, replicas})
+		out = append(out, workload{kind, ns, name, t.Labels, selector, p})
 	}
 	for _, d := range facts.Deployments.In(v) {
-		add(facts.Deployments.Kind(), d.Namespace, d.Name, matchLabels(d.Spec.Selector), d.Spec.Template, orOne(d.Spec.Replicas))
+		add(facts.Deployments.Kind(), d.Namespace, d.Name, matchLabels(d.Spec.Selector), d.Spec.Template)
 	}
 	for _, d := range facts.StatefulSets.In(v) {
-		add(facts.StatefulSets.Kind(), d.Namespace, d.Name, matchLabels(d.Spec.Selector), d.Spec.Template, orOne(d.Spec.Replicas))
+		add(facts.StatefulSets.Kind(), d.Namespace, d.Name, matchLabels(d.Spec.Selector), d.Spec.Template)
 	}
 	for _, d := range facts.DaemonSets.In(v) {
-		add(facts.DaemonSets.Kind(), d.Namespace, d.Name, matchLabels(d.Spec.Selector), d.Spec.Template, 1)
+		add(facts.DaemonSets.Kind(), d.Namespace, d.Name, matchLabels(d.Spec.Selector), d.Spec.Template)
 	}
 	return out
 }
 
-func orOne(n *int32) int32 {
-	if n == nil {
-		return 1
+// generated are the labels that controllers add to tell their pods apart.
+var generated = []string{"pod-template-hash", "controller-revision-hash", "pod-template-generation", "statefulset.kubernetes.io/pod-name",
+	"apps.kubernetes.io/pod-index", "rollouts-pod-template-hash", "batch.kubernetes.io/controller-uid", "controller-uid", "batch.kubernetes.io/job-name", "job-name"}
+
+// bare makes workloads of a namespace's running pods that none of the known
+// ones made: those of other controllers, or of none. Pods with the same
+// labels are one.
+func bare(pods []*corev1.Pod, known []workload) []workload {
+	var out []workload
+	for _, pod := range pods {
+		p := *pod
+		if reach.Finished(&p) || slices.ContainsFunc(known, func(w workload) bool { return w.ns == p.Namespace && has(p.Labels, w.selector) && len(w.selector) > 0 }) {
+			continue
+		}
+		own := maps.Clone(p.Labels)
+		for _, g := range generated {
+			delete(own, g)
+		}
+		p.Labels = own
+		if len(own) == 0 || slices.ContainsFunc(out, func(w workload) bool { return w.ns == p.Namespace && maps.Equal(w.labels, own) }) {
+			continue
+		}
+		out = append(out, workload{facts.Pods.Kind(), p.Namespace, p.Name, own, own, &p})
 	}
-	return *n
+	return out
+}
+
+// has reports whether l has all labels of want.
+func has(l, want map[string]string) bool {
+	for k, v := range want {
+		if got, ok := l[k]; !ok || got != v {
+			return false
+		}
+	}
+	return true
 }
 
 // A difference says how the labels of a workload's pods differ from a
@@ -111,7 +153,8 @@ func keyOf(labels map[string]string, value string, selector map[string]string) s
 
 // isTypo reports whether two values are meant to be the same: they differ in
 // letters' case, in separators or in one or two characters. Values that
-// differ in digits only are versions, and meant to differ.
+// differ in digits only are versions, and meant to differ; of short words too
+// many are alike by chance.
 func isTypo(a, b string) bool {
 	plain := func(r rune) rune {
 		if r == '-' || r == '_' || r == '.' {
@@ -130,7 +173,7 @@ func isTypo(a, b string) bool {
 		return true
 	}
 	na, nb := strings.Map(noDigits, pa), strings.Map(noDigits, pb)
-	if strings.Trim(na, "0") == strings.Trim(nb, "0") || min(len(pa), len(pb)) < 3 {
+	if strings.Trim(na, "0") == strings.Trim(nb, "0") || min(len(pa), len(pb)) < 4 {
 		return false
 	}
 	d := distance(pa, pb)

@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -208,6 +209,12 @@ func (g *gate) wrap(rt http.RoundTripper) http.RoundTripper {
 			return nil, req.Context().Err()
 		}
 		countOf(req.Context()).add()
+		// A body that knows WriteTo can make net/http take its end for a failed
+		// write and close the connection under the answer: hide the method.
+		if req.Body != nil && req.Body != http.NoBody {
+			req = req.Clone(req.Context())
+			req.Body = struct{ io.ReadCloser }{req.Body}
+		}
 		return rt.RoundTrip(req)
 	})
 }

@@ -11,11 +11,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/smithy-go"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -67,9 +70,25 @@ func New(kube *rest.Config, cloud *aws.Config) (*Writer, error) {
 		cfg.Retryer = func() aws.Retryer {
 			return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts = 4 })
 		}
+		if cfg.HTTPClient == nil {
+			cfg.HTTPClient = awshttp.NewBuildableClient()
+		}
+		cfg.HTTPClient = plainBodies{cfg.HTTPClient}
 		w.ec2 = ec2.NewFromConfig(cfg)
 	}
 	return w, nil
+}
+
+// plainBodies hides the WriteTo of request bodies, whose end net/http can take
+// for a failed write; it then closes the connection under the answer.
+type plainBodies struct{ next aws.HTTPClient }
+
+func (p plainBodies) Do(r *http.Request) (*http.Response, error) {
+	if r.Body != nil && r.Body != http.NoBody {
+		r = r.Clone(r.Context())
+		r.Body = struct{ io.ReadCloser }{r.Body}
+	}
+	return p.next.Do(r)
 }
 
 // Do performs one action. It is done when the error is nil.
@@ -163,4 +182,3 @@ func dryOK(err error, dry bool, r *Receipt) error {
 	}
 	return err
 }
-

@@ -138,39 +138,66 @@ func TestRoundTripEC2(t *testing.T) {
 	ctx := t.Context()
 	roundTrip(t, "ec2/subnets", "Subnets", nil, func(l lab) ([]ec2types.Subnet, error) {
 		out, err := l.ec2.DescribeSubnets(ctx, &ec2.DescribeSubnetsInput{})
-		return out.Subnets, err
+		if err != nil {
+			return nil, err
+		}
+		return out.Subnets, nil
 	})
 	roundTrip(t, "ec2/vpcs", "Vpcs", nil, func(l lab) ([]ec2types.Vpc, error) {
 		out, err := l.ec2.DescribeVpcs(ctx, &ec2.DescribeVpcsInput{})
-		return out.Vpcs, err
+		if err != nil {
+			return nil, err
+		}
+		return out.Vpcs, nil
 	})
 	roundTrip(t, "ec2/route-tables", "RouteTables", nil, func(l lab) ([]ec2types.RouteTable, error) {
 		out, err := l.ec2.DescribeRouteTables(ctx, &ec2.DescribeRouteTablesInput{})
-		return out.RouteTables, err
+		if err != nil {
+			return nil, err
+		}
+		return out.RouteTables, nil
 	})
 	roundTrip(t, "ec2/security-groups", "SecurityGroups", nil, func(l lab) ([]ec2types.SecurityGroup, error) {
 		out, err := l.ec2.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{})
-		return out.SecurityGroups, err
+		if err != nil {
+			return nil, err
+		}
+		return out.SecurityGroups, nil
 	})
 	roundTrip(t, "ec2/network-interfaces", "NetworkInterfaces", nil, func(l lab) ([]ec2types.NetworkInterface, error) {
 		out, err := l.ec2.DescribeNetworkInterfaces(ctx, &ec2.DescribeNetworkInterfacesInput{})
-		return out.NetworkInterfaces, err
+		if err != nil {
+			return nil, err
+		}
+		return out.NetworkInterfaces, nil
 	})
 	roundTrip(t, "ec2/network-acls", "NetworkAcls", nil, func(l lab) ([]ec2types.NetworkAcl, error) {
 		out, err := l.ec2.DescribeNetworkAcls(ctx, &ec2.DescribeNetworkAclsInput{})
-		return out.NetworkAcls, err
+		if err != nil {
+			return nil, err
+		}
+		return out.NetworkAcls, nil
 	})
 	roundTrip(t, "ec2/nat-gateways", "NatGateways", nil, func(l lab) ([]ec2types.NatGateway, error) {
 		out, err := l.ec2.DescribeNatGateways(ctx, &ec2.DescribeNatGatewaysInput{})
-		return out.NatGateways, err
+		if err != nil {
+			return nil, err
+		}
+		return out.NatGateways, nil
 	})
 	roundTrip(t, "ec2/vpc-endpoints", "VpcEndpoints", nil, func(l lab) ([]ec2types.VpcEndpoint, error) {
 		out, err := l.ec2.DescribeVpcEndpoints(ctx, &ec2.DescribeVpcEndpointsInput{})
-		return out.VpcEndpoints, err
+		if err != nil {
+			return nil, err
+		}
+		return out.VpcEndpoints, nil
 	})
 	roundTrip(t, "ec2/internet-gateways", "InternetGateways", nil, func(l lab) ([]ec2types.InternetGateway, error) {
 		out, err := l.ec2.DescribeInternetGateways(ctx, &ec2.DescribeInternetGatewaysInput{})
-		return out.InternetGateways, err
+		if err != nil {
+			return nil, err
+		}
+		return out.InternetGateways, nil
 	})
 	roundTrip(t, "ec2/instances", "Instances", nil, func(l lab) ([]ec2types.Instance, error) {
 		out, err := l.ec2.DescribeInstances(ctx, &ec2.DescribeInstancesInput{})
@@ -185,19 +212,31 @@ func TestRoundTripELB(t *testing.T) {
 	ctx := t.Context()
 	roundTrip(t, "elbv2/load-balancers", "LoadBalancers", nil, func(l lab) ([]elbtypes.LoadBalancer, error) {
 		out, err := l.elb.DescribeLoadBalancers(ctx, &elb.DescribeLoadBalancersInput{})
-		return out.LoadBalancers, err
+		if err != nil {
+			return nil, err
+		}
+		return out.LoadBalancers, nil
 	})
 	roundTrip(t, "elbv2/target-groups", "TargetGroups", nil, func(l lab) ([]elbtypes.TargetGroup, error) {
 		out, err := l.elb.DescribeTargetGroups(ctx, &elb.DescribeTargetGroupsInput{})
-		return out.TargetGroups, err
+		if err != nil {
+			return nil, err
+		}
+		return out.TargetGroups, nil
 	})
 	roundTrip(t, "elbv2/listeners", "Listeners", func(l *elbtypes.Listener) { l.ListenerArn = sdk.String("arn:l") }, func(l lab) ([]elbtypes.Listener, error) {
 		out, err := l.elb.DescribeListeners(ctx, &elb.DescribeListenersInput{ListenerArns: []string{"arn:l"}})
-		return out.Listeners, err
+		if err != nil {
+			return nil, err
+		}
+		return out.Listeners, nil
 	})
 	roundTrip(t, "elbv2/rules", "Rules", func(r *elbtypes.Rule) { r.RuleArn = sdk.String("arn:r") }, func(l lab) ([]elbtypes.Rule, error) {
 		out, err := l.elb.DescribeRules(ctx, &elb.DescribeRulesInput{RuleArns: []string{"arn:r"}})
-		return out.Rules, err
+		if err != nil {
+			return nil, err
+		}
+		return out.Rules, nil
 	})
 }
 
@@ -251,7 +290,10 @@ func TestRoundTripRoute53(t *testing.T) {
 	ctx := t.Context()
 	roundTrip(t, "route53/hosted-zones", "HostedZones", nil, func(l lab) ([]r53types.HostedZone, error) {
 		out, err := l.route53.ListHostedZones(ctx, &route53.ListHostedZonesInput{})
-		return out.HostedZones, err
+		if err != nil {
+			return nil, err
+		}
+		return out.HostedZones, nil
 	})
 	want := filled[r53types.ResourceRecordSet]()
 	scenario := scenarioOf(t, "route53/record-sets", "RecordSets", map[string]any{"HostedZoneId": "Z1", "ResourceRecordSets": []any{want}}) +

@@ -23,7 +23,7 @@ import (
 // caller.
 type Options struct {
 	Log   *slog.Logger  // one debug line a call; nil: none
-	Delay time.Duration // before every answer
+	Delay time.Duration // before every answer; 1 ms at least
 
 	// AccessKeyID and SecretAccessKey are the only credentials that are
 	// accepted, and every request must be signed with them. When AccessKeyID
@@ -156,13 +156,17 @@ func (s *Server) run(c *call) (answer, error) {
 	return c.op.run(c)
 }
 
+// leastDelay is the least delay: no real endpoint answers faster, and SDK
+// clients do not bear one that does. When the answer comes before their
+// transport has noticed the end of the request's body, smithy-go v1.28 closes
+// the body, its WriteTo then returns io.EOF, and net/http takes that for a
+// failed write and closes the connection under the answer.
+const leastDelay = time.Millisecond
+
 func (s *Server) wait(ctx context.Context) error {
 	s.mu.Lock()
-	d := s.delay
+	d := max(s.delay, leastDelay)
 	s.mu.Unlock()
-	if d <= 0 {
-		return nil
-	}
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

@@ -2,7 +2,11 @@ package aws
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"io"
+	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
@@ -10,6 +14,7 @@ import (
 	"time"
 
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/eks"
@@ -178,11 +183,22 @@ func start(t *testing.T, scenario string, opts Options) lab {
 // try once.
 func (l lab) with(region, key, secret, token string) lab {
 	cfg := sdk.Config{
-		Region: region, BaseEndpoint: &l.url, RetryMaxAttempts: 1,
+		Region: region, BaseEndpoint: &l.url, RetryMaxAttempts: 1, HTTPClient: &http.Client{Transport: plainBody{http.DefaultTransport}},
 		Credentials: credentials.NewStaticCredentialsProvider(key, secret, token),
 	}
 	l.ec2, l.elb, l.eks, l.sts, l.route53 = ec2.NewFromConfig(cfg), elb.NewFromConfig(cfg), eks.NewFromConfig(cfg), sts.NewFromConfig(cfg), route53.NewFromConfig(cfg)
 	return l
+}
+
+// plainBody hides the WriteTo of the SDK's request bodies: see leastDelay.
+type plainBody struct{ next http.RoundTripper }
+
+func (p plainBody) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Body != nil && r.Body != http.NoBody {
+		r = r.Clone(r.Context())
+		r.Body = struct{ io.ReadCloser }{r.Body}
+	}
+	return p.next.RoundTrip(r)
 }
 
 // everyService makes one call to each service.
@@ -233,6 +249,43 @@ func TestCredentials(t *testing.T) {
 		"ec2": "AuthFailure", "elb": "SignatureDoesNotMatch", "sts": "SignatureDoesNotMatch", "route53": "SignatureDoesNotMatch", "eks": "InvalidSignatureException"})
 	wantCodes(t, l.with("eu-west-1", testKey, testSecret, "stale").everyService(ctx), map[string]string{
 		"ec2": "AuthFailure", "elb": "InvalidClientTokenId", "sts": "InvalidClientTokenId", "route53": "InvalidClientTokenId", "eks": "UnrecognizedClientException"})
+}
+
+// A signature is good for a quarter of an hour, for what it covers, and the
+// host must be among that.
+func TestSignatureOfOtherTimes(t *testing.T) {
+	l := start(t, base, Options{})
+	for _, tt := range []struct {
+		age    time.Duration
+		change func(*http.Request)
+		want   int
+	}{
+		{0, func(*http.Request) {}, http.StatusOK},
+		{20 * time.Minute, func(*http.Request) {}, http.StatusForbidden},
+		{-20 * time.Minute, func(*http.Request) {}, http.StatusForbidden},
+		{0, func(r *http.Request) { r.URL.RawQuery = "maxResults=1" }, http.StatusForbidden},
+		{0, func(r *http.Request) { r.Host = "example.com" }, http.StatusForbidden},
+		{0, func(r *http.Request) { r.Header.Set("X-Amz-Date", "yesterday") }, http.StatusBadRequest},
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, l.url+"/clusters", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		empty := sha256.Sum256(nil)
+		creds := sdk.Credentials{AccessKeyID: testKey, SecretAccessKey: testSecret}
+		if err := v4.NewSigner().SignHTTP(t.Context(), creds, r, hex.EncodeToString(empty[:]), "eks", "eu-west-1", time.Now().Add(-tt.age)); err != nil {
+			t.Fatal(err)
+		}
+		tt.change(r)
+		res, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != tt.want {
+			t.Errorf("age %s: %s, want %d", tt.age, res.Status, tt.want)
+		}
+	}
 }
 
 func TestExpiredSession(t *testing.T) {
