@@ -57,7 +57,7 @@ type process struct {
 
 // launch starts the stand-ins of a scenario and `bot serve` on them. kubeURL,
 // when not empty, is where the bot finds Kubernetes instead.
-func launch(t *testing.T, scenario string, front func(http.Handler) http.Handler) *process {
+func launch(t testing.TB, scenario string, front func(http.Handler) http.Handler) *process {
 	t.Helper()
 	w, err := world.Load(scenario)
 	if err != nil {

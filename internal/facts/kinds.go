@@ -9,6 +9,7 @@ import (
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	ekstypes "github.com/aws/aws-sdk-go-v2/service/eks/types"
 	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -45,6 +46,16 @@ var (
 	NetworkPolicies     = kube[networkingv1.NetworkPolicy]("networkpolicies")
 	TargetGroupBindings = kube[TargetGroupBinding]("targetgroupbindings")
 
+	ValidatingWebhooks    = kube[admissionv1.ValidatingWebhookConfiguration]("validatingwebhookconfigurations")
+	MutatingWebhooks      = kube[admissionv1.MutatingWebhookConfiguration]("mutatingwebhookconfigurations")
+	APIServices           = kube[APIService]("apiservices")
+	SecurityGroupPolicies = kube[SecurityGroupPolicy]("securitygrouppolicies")
+	CNINodes              = kube[CNINode]("cninodes")
+
+	// ConfigMaps are those of kube-system that configure the network, by name:
+	// reading all of them would need a permission that nobody should give.
+	ConfigMaps = Key[corev1.ConfigMap]{"kube/configmaps", "items", "get configmaps"}
+
 	Clusters          = Key[ekstypes.Cluster]{"eks/clusters", "clusters", "eks:DescribeCluster"}
 	Addons            = Key[ekstypes.Addon]{"eks/addons", "addons", "eks:DescribeAddon"}
 	Subnets           = Key[ec2types.Subnet]{"ec2/subnets", "Subnets", "ec2:DescribeSubnets"}
@@ -54,6 +65,7 @@ var (
 	NetworkInterfaces = Key[ec2types.NetworkInterface]{"ec2/network-interfaces", "NetworkInterfaces", "ec2:DescribeNetworkInterfaces"}
 	NetworkACLs       = Key[ec2types.NetworkAcl]{"ec2/network-acls", "NetworkAcls", "ec2:DescribeNetworkAcls"}
 	NATGateways       = Key[ec2types.NatGateway]{"ec2/nat-gateways", "NatGateways", "ec2:DescribeNatGateways"}
+	Peerings          = Key[ec2types.VpcPeeringConnection]{"ec2/vpc-peering-connections", "VpcPeeringConnections", "ec2:DescribeVpcPeeringConnections"}
 	VPCEndpoints      = Key[ec2types.VpcEndpoint]{"ec2/vpc-endpoints", "VpcEndpoints", "ec2:DescribeVpcEndpoints"}
 	LoadBalancers     = Key[elbtypes.LoadBalancer]{"elbv2/load-balancers", "LoadBalancers", "elasticloadbalancing:DescribeLoadBalancers"}
 	TargetGroups      = Key[elbtypes.TargetGroup]{"elbv2/target-groups", "TargetGroups", "elasticloadbalancing:DescribeTargetGroups"}
@@ -64,8 +76,9 @@ var (
 var Needs = []Need{
 	Pods, Services, Nodes, Namespaces, Events, EndpointSlices, Deployments, DaemonSets, StatefulSets,
 	Ingresses, NetworkPolicies, TargetGroupBindings,
+	ValidatingWebhooks, MutatingWebhooks, APIServices, SecurityGroupPolicies, CNINodes, ConfigMaps,
 	Clusters, Addons, Subnets, VPCs, RouteTables, SecurityGroups, NetworkInterfaces, NetworkACLs, NATGateways,
-	VPCEndpoints, LoadBalancers, TargetGroups, TargetHealths,
+	Peerings, VPCEndpoints, LoadBalancers, TargetGroups, TargetHealths,
 }
 
 func kube[T any](resource string) Key[T] {
@@ -95,6 +108,65 @@ type TargetGroupBinding struct {
 			Port any    `json:"port"` // number or name
 		} `json:"serviceRef"`
 	} `json:"spec"`
+}
+
+// APIService is the part of apiregistration.k8s.io/v1 APIService that says
+// which Service answers for a group of the API.
+type APIService struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata"`
+	Spec              struct {
+		Group   string `json:"group,omitempty"`
+		Version string `json:"version,omitempty"`
+		Service *struct {
+			Namespace string `json:"namespace,omitempty"`
+			Name      string `json:"name,omitempty"`
+			Port      *int32 `json:"port,omitempty"` // 443 when not set
+		} `json:"service,omitempty"` // nil: the API server answers itself
+		InsecureSkipTLSVerify bool   `json:"insecureSkipTLSVerify,omitempty"`
+		CABundle              []byte `json:"caBundle,omitempty"`
+		GroupPriorityMinimum  int32  `json:"groupPriorityMinimum"`
+		VersionPriority       int32  `json:"versionPriority"`
+	} `json:"spec"`
+	Status struct {
+		Conditions []struct {
+			Type               string      `json:"type"` // Available
+			Status             string      `json:"status"`
+			Reason             string      `json:"reason,omitempty"` // FailedDiscoveryCheck, MissingEndpoints, ServiceNotFound ...
+			Message            string      `json:"message,omitempty"`
+			LastTransitionTime metav1.Time `json:"lastTransitionTime,omitempty"`
+		} `json:"conditions,omitempty"`
+	} `json:"status,omitempty"`
+}
+
+// SecurityGroupPolicy is vpcresources.k8s.aws/v1beta1 SecurityGroupPolicy:
+// which pods get security groups of their own, on a branch interface
+// (aws/amazon-vpc-resource-controller-k8s, apis/vpcresources/v1beta1).
+type SecurityGroupPolicy struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata"`
+	Spec              struct {
+		PodSelector            *metav1.LabelSelector `json:"podSelector,omitempty"`
+		ServiceAccountSelector *metav1.LabelSelector `json:"serviceAccountSelector,omitempty"`
+		SecurityGroups         struct {
+			Groups []string `json:"groupIds,omitempty"`
+		} `json:"securityGroups,omitempty"`
+	} `json:"spec"`
+}
+
+// CNINode is vpcresources.k8s.aws/v1alpha1 CNINode: what the VPC resource
+// controller does for a node.
+type CNINode struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata"`
+	Spec              struct {
+		Features []struct {
+			Name  string `json:"name"` // SecurityGroupsForPods, CustomNetworking
+			Value string `json:"value,omitempty"`
+		} `json:"features,omitempty"`
+		Tags map[string]string `json:"tags,omitempty"`
+	} `json:"spec,omitempty"`
+	Status map[string]any `json:"status,omitempty"`
 }
 
 // Decode reads facts from the JSON that kubectl or the AWS CLI prints: an

@@ -286,7 +286,7 @@ func (w *World) Snapshot() (*facts.Snapshot, error) {
 var ids = map[facts.Kind]string{
 	"eks/clusters": "name", "eks/addons": "addonName",
 	"ec2/subnets": "SubnetId", "ec2/vpcs": "VpcId", "ec2/route-tables": "RouteTableId", "ec2/security-groups": "GroupId",
-	"ec2/network-interfaces": "NetworkInterfaceId", "ec2/network-acls": "NetworkAclId", "ec2/nat-gateways": "NatGatewayId",
+	"ec2/network-interfaces": "NetworkInterfaceId", "ec2/network-acls": "NetworkAclId", "ec2/nat-gateways": "NatGatewayId", "ec2/vpc-peering-connections": "VpcPeeringConnectionId",
 	"ec2/vpc-endpoints": "VpcEndpointId", "ec2/vpc-attributes": "VpcId", "ec2/instances": "InstanceId", "ec2/internet-gateways": "InternetGatewayId",
 	"elbv2/load-balancers": "LoadBalancerArn", "elbv2/target-groups": "TargetGroupArn", "elbv2/target-health": "TargetGroupArn",
 	"elbv2/listeners": "ListenerArn", "elbv2/rules": "RuleArn", "elbv2/tags": "ResourceArn",
@@ -376,7 +376,8 @@ func Decode[T any](d Doc) (T, error) {
 // namespace.
 func IsNamespaced(kind facts.Kind) bool {
 	switch strings.TrimPrefix(string(kind), "kube/") {
-	case "nodes", "namespaces", "ingressclasses", "customresourcedefinitions", "persistentvolumes", "clusterroles":
+	case "nodes", "namespaces", "ingressclasses", "customresourcedefinitions", "persistentvolumes", "clusterroles",
+		"validatingwebhookconfigurations", "mutatingwebhookconfigurations", "apiservices", "cninodes":
 		return false
 	}
 	return true

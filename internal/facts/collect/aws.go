@@ -109,11 +109,28 @@ func (a *awsReader) ofVPC(ctx context.Context, n facts.Need, vpc []ec2types.Filt
 	case facts.NATGateways.Kind():
 		p := ec2.NewDescribeNatGatewaysPaginator(a.ec2, &ec2.DescribeNatGatewaysInput{Filter: vpc})
 		return all(ctx, p.HasMorePages, p.NextPage, func(o *ec2.DescribeNatGatewaysOutput) []ec2types.NatGateway { return o.NatGateways })
+	case facts.Peerings.Kind():
+		return a.peerings(ctx, vpc[0].Values)
 	case facts.VPCEndpoints.Kind():
 		p := ec2.NewDescribeVpcEndpointsPaginator(a.ec2, &ec2.DescribeVpcEndpointsInput{Filters: vpc})
 		return all(ctx, p.HasMorePages, p.NextPage, func(o *ec2.DescribeVpcEndpointsOutput) []ec2types.VpcEndpoint { return o.VpcEndpoints })
 	}
 	return nil, fmt.Errorf("no reader for %s", n.Kind())
+}
+
+// peerings reads the VPC's peering connections, whichever side it is on.
+func (a *awsReader) peerings(ctx context.Context, vpc []string) ([]ec2types.VpcPeeringConnection, error) {
+	sides := []string{"requester-vpc-info.vpc-id", "accepter-vpc-info.vpc-id"}
+	found := make([][]ec2types.VpcPeeringConnection, len(sides))
+	err := parallel(len(sides), func(i int) error {
+		p := ec2.NewDescribeVpcPeeringConnectionsPaginator(a.ec2, &ec2.DescribeVpcPeeringConnectionsInput{Filters: []ec2types.Filter{{Name: &sides[i], Values: vpc}}})
+		list, err := all(ctx, p.HasMorePages, p.NextPage, func(o *ec2.DescribeVpcPeeringConnectionsOutput) []ec2types.VpcPeeringConnection {
+			return o.VpcPeeringConnections
+		})
+		found[i] = list
+		return err
+	})
+	return append(found[0], found[1]...), err
 }
 
 // all reads every page.

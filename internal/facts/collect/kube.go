@@ -22,19 +22,28 @@ const pageSize = 500
 
 // paths are the API paths of the resources.
 var paths = map[facts.Kind]string{
-	facts.Pods.Kind():                "/api/v1/pods",
-	facts.Services.Kind():            "/api/v1/services",
-	facts.Nodes.Kind():               "/api/v1/nodes",
-	facts.Namespaces.Kind():          "/api/v1/namespaces",
-	facts.Events.Kind():              "/api/v1/events",
-	facts.EndpointSlices.Kind():      "/apis/discovery.k8s.io/v1/endpointslices",
-	facts.Deployments.Kind():         "/apis/apps/v1/deployments",
-	facts.DaemonSets.Kind():          "/apis/apps/v1/daemonsets",
-	facts.StatefulSets.Kind():        "/apis/apps/v1/statefulsets",
-	facts.Ingresses.Kind():           "/apis/networking.k8s.io/v1/ingresses",
-	facts.NetworkPolicies.Kind():     "/apis/networking.k8s.io/v1/networkpolicies",
-	facts.TargetGroupBindings.Kind(): "/apis/elbv2.k8s.aws/v1beta1/targetgroupbindings",
+	facts.Pods.Kind():                  "/api/v1/pods",
+	facts.Services.Kind():              "/api/v1/services",
+	facts.Nodes.Kind():                 "/api/v1/nodes",
+	facts.Namespaces.Kind():            "/api/v1/namespaces",
+	facts.Events.Kind():                "/api/v1/events",
+	facts.EndpointSlices.Kind():        "/apis/discovery.k8s.io/v1/endpointslices",
+	facts.Deployments.Kind():           "/apis/apps/v1/deployments",
+	facts.DaemonSets.Kind():            "/apis/apps/v1/daemonsets",
+	facts.StatefulSets.Kind():          "/apis/apps/v1/statefulsets",
+	facts.Ingresses.Kind():             "/apis/networking.k8s.io/v1/ingresses",
+	facts.NetworkPolicies.Kind():       "/apis/networking.k8s.io/v1/networkpolicies",
+	facts.ValidatingWebhooks.Kind():    "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations",
+	facts.MutatingWebhooks.Kind():      "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations",
+	facts.APIServices.Kind():           "/apis/apiregistration.k8s.io/v1/apiservices",
+	facts.SecurityGroupPolicies.Kind(): "/apis/vpcresources.k8s.aws/v1beta1/securitygrouppolicies",
+	facts.CNINodes.Kind():              "/apis/vpcresources.k8s.aws/v1alpha1/cninodes",
+	facts.TargetGroupBindings.Kind():   "/apis/elbv2.k8s.aws/v1beta1/targetgroupbindings",
 }
+
+// configMaps are the ConfigMaps of kube-system that are read, one call each,
+// so that the role can name them. One that is not there is simply not there.
+var configMaps = []string{"amazon-vpc-cni", "coredns", "node-local-dns"}
 
 type kubeReader struct{ client rest.Interface }
 
@@ -54,6 +63,8 @@ func newKubeReader(cfg *rest.Config, calls *gate) (*kubeReader, error) {
 // the next.
 func (k *kubeReader) read(ctx context.Context, n facts.Need) (any, error) {
 	switch key := n.(type) {
+	case facts.Key[corev1.ConfigMap]:
+		return k.configMaps(ctx)
 	case facts.Key[corev1.Pod]:
 		return list(ctx, k, key, trimPod)
 	case facts.Key[corev1.Service]:
@@ -75,6 +86,38 @@ func (k *kubeReader) read(ctx context.Context, n facts.Need) (any, error) {
 		}
 		return n.Decode(raw)
 	}
+}
+
+// configMaps reads the named ConfigMaps, with all that looks like a secret
+// taken out.
+func (k *kubeReader) configMaps(ctx context.Context) ([]corev1.ConfigMap, error) {
+	found := make([]*corev1.ConfigMap, len(configMaps))
+	err := parallel(len(configMaps), func(i int) error {
+		raw, err := k.client.Get().AbsPath("/api/v1/namespaces/kube-system/configmaps/" + configMaps[i]).Do(ctx).Raw()
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		found[i] = new(corev1.ConfigMap)
+		return json.Unmarshal(raw, found[i])
+	})
+	if err != nil {
+		return nil, err
+	}
+	all := []corev1.ConfigMap{}
+	for _, c := range found {
+		if c == nil {
+			continue
+		}
+		trimMeta(&c.ObjectMeta)
+		for name, data := range c.Data {
+			c.Data[name] = facts.Redact(data)
+		}
+		all = append(all, *c)
+	}
+	return all, nil
 }
 
 func list[T any](ctx context.Context, k *kubeReader, key facts.Key[T], trim func(*T)) (any, error) {

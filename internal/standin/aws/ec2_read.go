@@ -125,6 +125,15 @@ var natGateways = resource[types.NatGateway]{
 	filters: map[string]string{"nat-gateway-id": "NatGatewayId", "vpc-id": "VpcId", "subnet-id": "SubnetId", "state": "State"},
 }
 
+var peerings = resource[types.VpcPeeringConnection]{
+	kind: "ec2/vpc-peering-connections", set: "vpcPeeringConnectionSet", ids: "VpcPeeringConnectionId", field: "VpcPeeringConnectionId", prefix: "pcx-", noun: "vpcPeeringConnection",
+	notFound: "InvalidVpcPeeringConnectionID.NotFound", malformed: "InvalidVpcPeeringConnectionId.Malformed", tags: "Tags",
+	filters: map[string]string{
+		"vpc-peering-connection-id": "VpcPeeringConnectionId", "status-code": "Status.Code",
+		"requester-vpc-info.vpc-id": "RequesterVpcInfo.VpcId", "accepter-vpc-info.vpc-id": "AccepterVpcInfo.VpcId",
+	},
+}
+
 var vpcEndpoints = resource[types.VpcEndpoint]{
 	kind: "ec2/vpc-endpoints", set: "vpcEndpointSet", ids: "VpcEndpointId", field: "VpcEndpointId", prefix: "vpce-", noun: "Vpc Endpoint",
 	notFound: "InvalidVpcEndpointId.NotFound", malformed: "InvalidVpcEndpointId.Malformed", tags: "Tags",

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -76,6 +77,13 @@ var resources = []*resource{
 		columns: "Name,Created At", row: crdRow},
 	{group: "elbv2.k8s.aws", version: "v1beta1", kind: "TargetGroupBinding", plural: "targetgroupbindings", subs: []string{"status"},
 		columns: "Name,Service-Name,Service-Port,Target-Type,+ARN,Age", row: targetGroupBindingRow},
+	{group: "vpcresources.k8s.aws", version: "v1beta1", kind: "SecurityGroupPolicy", plural: "securitygrouppolicies", short: []string{"sgp"}, columns: "Name,Age", row: plainRow},
+	{group: "vpcresources.k8s.aws", version: "v1alpha1", kind: "CNINode", plural: "cninodes", short: []string{"cnd"}, cluster: true, columns: "Name,Age", row: plainRow},
+	{group: "admissionregistration.k8s.io", version: "v1", kind: "ValidatingWebhookConfiguration", plural: "validatingwebhookconfigurations", cluster: true,
+		typed: empty[admissionv1.ValidatingWebhookConfiguration], columns: "Name,Age", row: plainRow},
+	{group: "admissionregistration.k8s.io", version: "v1", kind: "MutatingWebhookConfiguration", plural: "mutatingwebhookconfigurations", cluster: true,
+		typed: empty[admissionv1.MutatingWebhookConfiguration], columns: "Name,Age", row: plainRow},
+	{group: "apiregistration.k8s.io", version: "v1", kind: "APIService", plural: "apiservices", cluster: true, columns: "Name,Age", row: plainRow},
 
 	{group: "authentication.k8s.io", version: "v1", kind: "SelfSubjectReview", plural: "selfsubjectreviews", cluster: true, review: true},
 	{group: "authorization.k8s.io", version: "v1", kind: "SelfSubjectAccessReview", plural: "selfsubjectaccessreviews", cluster: true, review: true},
