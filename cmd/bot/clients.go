@@ -69,20 +69,34 @@ func kubeClient(f clusterFlags) (*rest.Config, told, error) {
 	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: f.Context})
 	raw, err := loader.RawConfig()
 	if err != nil {
-		return nil, told{}, usage("kubeconfig: %v", err)
+		return nil, told{}, usage("no valid kubeconfig: %s", trouble(err))
 	}
 	name := first(f.Context, raw.CurrentContext)
-	if _, ok := raw.Contexts[name]; !ok && name != "" {
+	switch _, ok := raw.Contexts[name]; {
+	case ok:
+	case name != "":
 		return nil, told{}, usage("kubeconfig has no context %q; it has: %s", name, strings.Join(facts.Nearest(name, keys(raw.Contexts), 5), ", "))
+	case len(raw.Contexts) > 0:
+		return nil, told{}, usage("kubeconfig has no current context: choose one with --context or `kubectl config use-context`; it has: %s", strings.Join(keys(raw.Contexts), ", "))
 	}
 	cfg, err := loader.ClientConfig()
 	if clientcmd.IsEmptyConfig(err) || errors.Is(err, rest.ErrNotInCluster) {
 		return nil, told{}, errors.New("no Kubernetes API is configured: set KUBECONFIG, or run in the cluster")
 	}
 	if err != nil {
-		return nil, told{}, usage("kubeconfig: %v", err)
+		return nil, told{}, usage("no valid kubeconfig: %s", trouble(err))
 	}
 	return cfg, tell(raw, name), nil
+}
+
+// trouble is what is wrong with a kubeconfig, in one line. The decoder's own
+// words for a file that is something else name Go types.
+func trouble(err error) string {
+	msg := strings.ReplaceAll(err.Error(), "\n", " ")
+	if at, _, ok := strings.Cut(msg, "couldn't get version/kind"); ok {
+		return at + "it is YAML, but no kubeconfig"
+	}
+	return msg
 }
 
 // namedFiles are the kubeconfig files that somebody named, as opposed to the

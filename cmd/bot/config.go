@@ -53,6 +53,9 @@ func load() (settings, error) {
 			wrong = append(wrong, err.Error())
 		}
 	}
+	if s.Deadline <= 0 && len(wrong) == 0 {
+		wrong = append(wrong, fmt.Sprintf("HOPWISE_DEADLINE=%s: want a time longer than 0, such as 8s", s.Deadline))
+	}
 	wrong = append(wrong, unknownVariables()...)
 	if len(wrong) > 0 {
 		return s, usage("%s", strings.Join(wrong, "\nbot: "))

@@ -1,6 +1,7 @@
 package collect
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -319,7 +320,7 @@ func awsDetail(err error) string {
 	if strings.Contains(err.Error(), "get credentials") || strings.Contains(err.Error(), "get identity") {
 		return "no AWS credentials: set AWS_PROFILE, AWS_ACCESS_KEY_ID or give the pod a role"
 	}
-	return oneLine(err)
+	return cmp.Or(noConnection(err), oneLine(err))
 }
 
 func awsReason(err error) facts.Reason {

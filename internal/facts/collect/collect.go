@@ -14,6 +14,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
 
@@ -286,6 +287,21 @@ type errDepends struct {
 
 func (e errDepends) Error() string { return "needs " + e.on + ", which failed: " + e.err.Error() }
 func (e errDepends) Unwrap() error { return e.err }
+
+// noConnection says which server did not answer and why; "" when one did. The
+// path is left out: what fails for one kind fails for all, and is then said
+// once.
+func noConnection(err error) string {
+	var failed *url.Error
+	if !errors.As(err, &failed) {
+		return ""
+	}
+	server := failed.URL
+	if u, perr := url.Parse(failed.URL); perr == nil {
+		server = u.Scheme + "://" + u.Host
+	}
+	return oneLine(fmt.Errorf("no connection to %s: %w", server, failed.Err))
+}
 
 // oneLine shortens an error for people: SDK errors repeat request ids.
 func oneLine(err error) string {

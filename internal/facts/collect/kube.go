@@ -1,6 +1,7 @@
 package collect
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -192,7 +193,7 @@ func kubeDetail(err error) string {
 	if apierrors.IsUnauthorized(err) {
 		return "the API server refused the credentials: renew the kubeconfig's token or log in again"
 	}
-	return oneLine(err)
+	return cmp.Or(noConnection(err), oneLine(err))
 }
 
 func kubeReason(err error) facts.Reason {
