@@ -58,9 +58,7 @@ func OpenURL(ctx context.Context, rawURL string) (db *sql.DB, dialect string, er
 // lock taken when a transaction begins, so that none fails half way.
 func openSQLite(rest string) (*sql.DB, error) {
 	path, query, _ := strings.Cut(rest, "?")
-	if strings.HasPrefix(path, "//") {
-		path = path[2:]
-	}
+	path = strings.TrimPrefix(path, "//")
 	if path == "" || strings.Contains(path, ":memory:") {
 		return nil, errors.New("database URL: sqlite: needs the path of a file, such as sqlite:hopwise.db")
 	}

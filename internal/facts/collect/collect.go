@@ -59,7 +59,7 @@ func New(cfg Config) (*Reader, error) {
 	if cfg.Kube != nil {
 		k, err := newKubeReader(cfg.Kube, r.calls)
 		if err != nil {
-			return nil, fmt.Errorf("Kubernetes client: %w", err)
+			return nil, fmt.Errorf("make the Kubernetes client: %w", err)
 		}
 		r.kube = k
 	}

@@ -191,7 +191,7 @@ func (k *kubeReader) each(ctx context.Context, kind facts.Kind, use func(items j
 // kubeDetail says what to do about credentials.
 func kubeDetail(err error) string {
 	if apierrors.IsUnauthorized(err) {
-		return "the API server refused the credentials: renew the kubeconfig's token or log in again"
+		return "the API server refused the credentials; renew the kubeconfig's token, or log in again"
 	}
 	return cmp.Or(noConnection(err), oneLine(err))
 }

@@ -61,7 +61,7 @@ func New(kube *rest.Config, cloud *aws.Config) (*Writer, error) {
 	if kube != nil {
 		c, err := kubernetes.NewForConfig(rest.CopyConfig(kube))
 		if err != nil {
-			return nil, fmt.Errorf("Kubernetes client: %w", err)
+			return nil, fmt.Errorf("make the Kubernetes client: %w", err)
 		}
 		w.kube = c
 	}

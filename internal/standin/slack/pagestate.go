@@ -11,7 +11,7 @@ func (s *Server) state(user string) StateFrame {
 			IsBot: u.BotID != "", IsGuest: u.Restricted, IsOther: u.Stranger, CanSwitch: u.BotID == ""})
 	}
 	for _, g := range s.ws.Groups {
-		f.Groups = append(f.Groups, PageGroup{ID: g.ID, Handle: g.Handle, Name: g.Name, Users: g.Users})
+		f.Groups = append(f.Groups, PageGroup(g))
 	}
 	for i := range s.ws.Channels {
 		c := &s.ws.Channels[i]
