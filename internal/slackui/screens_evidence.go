@@ -19,6 +19,7 @@ func Evidence(r *diagnose.Report, rc ReportContext) View {
 		id := fmt.Sprintf("f%d", i)
 		v.Blocks = append(v.Blocks, section(id, findingText(f)))
 		v.Blocks = append(v.Blocks, pack(id+".e", evidenceTexts(f))...)
+		v.Blocks = append(v.Blocks, pack(id+".r", remedyTexts(f))...)
 		v.Blocks = append(v.Blocks, slack.NewDividerBlock())
 	}
 	if len(r.Findings) == 0 {
@@ -69,6 +70,18 @@ func evidenceTexts(f diagnose.Finding) []string {
 			s += "\nSee it yourself: " + fence(e.Command, 600)
 		}
 		out = append(out, s)
+	}
+	return out
+}
+
+// remedyTexts are the ways to mend a finding, with every command.
+func remedyTexts(f diagnose.Finding) []string {
+	var out []string
+	for _, rem := range f.Remedies {
+		out = append(out, fmt.Sprintf("*Fix: %s* (risk: %s)\n%s", inline(rem.Title, 150), rem.Risk, sentence(rem.Why, 400)))
+		for _, c := range rem.Commands() {
+			out = append(out, fence(c, 2000))
+		}
 	}
 	return out
 }

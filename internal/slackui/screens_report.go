@@ -159,6 +159,7 @@ func oneLiners(fs []diagnose.Finding) []string {
 // byHand shows the remedies that the bot will not run as commands to copy.
 func byHand(f diagnose.Finding, rc ReportContext, id string) []slack.Block {
 	var out []slack.Block
+	offered := !rc.ReadOnly && slices.ContainsFunc(f.Remedies, remedy.Remedy.Runnable)
 	for i, rem := range f.Remedies {
 		commands, note := rem.Manual, "Hopwise never runs this by itself"
 		if rc.ReadOnly && rem.Runnable() {
@@ -167,10 +168,35 @@ func byHand(f diagnose.Finding, rc ReportContext, id string) []slack.Block {
 		if len(commands) == 0 || len(out) == 2 {
 			continue
 		}
-		out = append(out, section(fmt.Sprintf("%s.hand%d", id, i), fmt.Sprintf("*By hand: %s* (%s; risk: %s)\n%s\n%s",
-			inline(rem.Title, 120), note, rem.Risk, sentence(rem.Why, 300), fence(strings.Join(commands, "\n"), 900))))
+		bid := fmt.Sprintf("%s.hand%d", id, i)
+		if offered { // the proposal below is the short way: one line for the other
+			out = append(out, section(bid, "*Another way, by hand:* "+inline(rem.Title, 150)+". Its commands are under Show evidence."))
+			continue
+		}
+		out = append(out, section(bid, fmt.Sprintf("*By hand: %s* (%s; risk: %s)\n%s\n%s",
+			inline(rem.Title, 120), note, rem.Risk, sentence(rem.Why, 300), wholeCommands(commands, 900))))
 	}
 	return out
+}
+
+// wholeCommands shows as many commands as fit, never a part of one: half a
+// command is another command.
+func wholeCommands(commands []string, limit int) string {
+	shown, size := 0, 0
+	for _, c := range commands {
+		if size += runes(c) + 1; size > limit {
+			break
+		}
+		shown++
+	}
+	text := ""
+	if shown > 0 {
+		text = fence(strings.Join(commands[:shown], "\n"), limit)
+	}
+	if rest := len(commands) - shown; rest > 0 {
+		text = strings.TrimPrefix(text+"\n"+plural(rest, "more command")+" under Show evidence", "\n")
+	}
+	return text
 }
 
 func nothingFound(r *diagnose.Report, id string) []slack.Block {
