@@ -35,7 +35,7 @@ docs-fresh: docs
 	@git diff --exit-code --stat docs/checks || { echo "docs/checks is not what the checks say: run make docs and commit it"; exit 1; }
 
 accuracy: ## How often the diagnosis is right on the scenarios
-	$(GO) test ./internal/diagnose/catalogue -run TestScenarios -count=1 -v | grep -E '^(---|===|accuracy)' | grep accuracy
+	@$(GO) test ./internal/diagnose/catalogue -run TestScenarios -count=1 -v | sed -n 's/.*accuracy /accuracy /p'
 
 bench: ## Latency from event to report, and what reading costs
 	$(GO) test ./cmd/bot -run '^$$' -bench . -benchtime 1x -count 1

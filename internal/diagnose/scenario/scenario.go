@@ -25,7 +25,12 @@ type tally struct {
 	fired, clear map[string]bool
 	read         map[string]map[facts.Kind]bool
 	matrix       []string
+	score        map[facts.Layer]*score
 }
+
+// A score counts how often the diagnosis was right on the scenarios of a
+// layer: those whose first wanted finding is in it.
+type score struct{ scenarios, cause, exact int }
 
 // Run runs every check on every scenario. The findings must be those of the
 // scenario's "want" lines, in their order, which -update does not touch: no
@@ -33,7 +38,7 @@ type tally struct {
 // fires somewhere and is clear somewhere, reads what it declares, and is
 // Unknown as soon as one of its needs is missing.
 func Run(t *testing.T, checks []*diagnose.Check) {
-	sum := tally{map[string]bool{}, map[string]bool{}, map[string]map[facts.Kind]bool{}, nil}
+	sum := tally{map[string]bool{}, map[string]bool{}, map[string]map[facts.Kind]bool{}, nil, map[facts.Layer]*score{}}
 	for _, name := range world.Names() {
 		t.Run(name, func(t *testing.T) {
 			w, err := world.Load(name)
@@ -49,11 +54,13 @@ func Run(t *testing.T, checks []*diagnose.Check) {
 			r := diagnose.Run(checks, s, w.Ask, in)
 			sum.add(t, name, diagnose.Evaluate(checks, s))
 			wanted(t, w, r)
+			sum.count(w, r)
 			golden.Check(t, filepath.Join("testdata", "reports", name+".txtar"), golden.Section{Name: "report", Data: Text(r)})
 			eachNeedMatters(t, checks, s)
 		})
 	}
 	houseRules(t, checks, sum)
+	sum.log(t)
 	golden.Check(t, filepath.Join("testdata", "matrix.txtar"), golden.Section{Name: "matrix", Data: matrix(checks, sum)})
 }
 
@@ -78,6 +85,41 @@ func (sum *tally) add(t *testing.T, name string, results []diagnose.Result) {
 		maps.Copy(sum.read[id], res.Read)
 	}
 	sum.matrix = append(sum.matrix, row+"  "+name)
+}
+
+// healthy is where scenarios are counted that want no finding.
+const healthy facts.Layer = "healthy"
+
+func (sum *tally) count(w *world.World, r *diagnose.Report) {
+	layer := healthy
+	if len(w.Want) > 0 {
+		layer = facts.Layer(strings.SplitN(w.Want[0].Check, "/", 2)[0])
+	}
+	sc := sum.score[layer]
+	if sc == nil {
+		sc = new(score)
+		sum.score[layer] = sc
+	}
+	sc.scenarios++
+	cause := len(w.Want) == len(r.Findings) && len(w.Want) == 0 ||
+		len(w.Want) > 0 && len(r.Findings) > 0 && r.Findings[0].Key() == w.Want[0].Check+" "+w.Want[0].Subject
+	if cause {
+		sc.cause++
+	}
+	if cause && len(w.Want) == len(r.Findings) {
+		sc.exact++
+	}
+}
+
+// log prints the score: make accuracy shows it.
+func (sum *tally) log(t *testing.T) {
+	for _, l := range append(slices.Clone(facts.Layers), healthy) {
+		if sc := sum.score[l]; sc != nil && l == healthy {
+			t.Logf("accuracy %-8s %d of %d without a false alarm", l, sc.cause, sc.scenarios)
+		} else if sc != nil {
+			t.Logf("accuracy %-8s %d of %d with the right cause first, %d with exactly the right findings", l, sc.cause, sc.scenarios, sc.exact)
+		}
+	}
 }
 
 func wanted(t *testing.T, w *world.World, r *diagnose.Report) {
