@@ -55,7 +55,6 @@ func TestConversations(t *testing.T) {
 type play struct {
 	*theatre
 	root string // ts of the question
-	user []string
 }
 
 var people = map[string]string{"ana": slack.Ana, "bo": slack.Bo, "gil": slack.Gil, "eve": slack.Eve}

@@ -73,7 +73,7 @@ func (c cluster) attach(g *group) {
 }
 
 func (c cluster) serviceOf(g group) *corev1.Service {
-	is := func(s corev1.Service) bool { return false }
+	var is func(corev1.Service) bool
 	switch {
 	case g.binding != nil:
 		is = func(s corev1.Service) bool {
