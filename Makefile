@@ -32,7 +32,7 @@ docs: build ## Rewrite docs/checks from the checks themselves
 
 .PHONY: docs-fresh
 docs-fresh: docs
-	@git diff --exit-code --stat docs/checks || { echo "docs/checks is not what the checks say: run make docs and commit it"; exit 1; }
+	@test -z "$$(git status --porcelain docs/checks)" || { git status --short docs/checks; echo "docs/checks is not what the checks say: run make docs and commit it"; exit 1; }
 
 accuracy: ## How often the diagnosis is right on the scenarios
 	@$(GO) test ./internal/diagnose/catalogue -run TestScenarios -count=1 -v | sed -n 's/.*accuracy /accuracy /p'
