@@ -37,8 +37,8 @@ docs-fresh: docs
 accuracy: ## How often the diagnosis is right on the scenarios
 	@$(GO) test ./internal/diagnose/catalogue -run TestScenarios -count=1 -v | sed -n 's/.*accuracy /accuracy /p'
 
-bench: ## Latency from event to report, and what reading costs
-	$(GO) test ./cmd/bot -run '^$$' -bench . -benchtime 1x -count 1
+bench: ## Latency from event to report, what reading costs, start and memory
+	$(GO) test ./cmd/bot -run '^$$' -bench Bot -benchtime 1x -count 1 -timeout 10m
 
 fuzz: ## Each fuzz test for a short while
 	tools/fuzz 10s

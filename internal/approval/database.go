@@ -53,6 +53,11 @@ func OpenURL(ctx context.Context, rawURL string) (db *sql.DB, dialect string, er
 	return db, dialect, nil
 }
 
+// sqliteConns is how many connections there are to one file: some readers
+// beside the one writer. They are kept open, since opening one costs more
+// than most queries.
+const sqliteConns = 8
+
 // openSQLite sets what several goroutines and processes need on one file:
 // readers beside a writer (WAL), waiting instead of failing, and the write
 // lock taken when a transaction begins, so that none fails half way.
@@ -76,7 +81,10 @@ func openSQLite(rest string) (*sql.DB, error) {
 		params.Add("_pragma", "busy_timeout(5000)")
 	}
 	params.Set("_txlock", "immediate")
-	return sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+params.Encode())
+	db := sql.OpenDB(newConnector(new(sqlite.Driver), "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+params.Encode()))
+	db.SetMaxOpenConns(sqliteConns)
+	db.SetMaxIdleConns(sqliteConns)
+	return db, nil
 }
 
 // private makes the file before SQLite does: what people asked and what was

@@ -42,6 +42,7 @@ type Reader struct {
 	kube  *kubeReader
 	aws   *awsReader
 	calls *gate
+	desk  *desk
 }
 
 // New makes a Reader. It opens no connection.
@@ -55,7 +56,7 @@ func New(cfg Config) (*Reader, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	r := &Reader{cfg: cfg, calls: newGate(cfg.InFlight)}
+	r := &Reader{cfg: cfg, calls: newGate(cfg.InFlight), desk: newDesk()}
 	if cfg.Kube != nil {
 		k, err := newKubeReader(cfg.Kube, r.calls)
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -264,6 +265,37 @@ func TestTakeDepth(t *testing.T) {
 				t.Errorf("%s called %d times", p, n)
 			}
 		}
+	}
+}
+
+// Fifty people who ask at once cost a few snapshots, and each is told of what
+// they asked about.
+func TestTakeShared(t *testing.T) {
+	apis := shop(t, "")
+	apis.Kube.SetDelay(20 * time.Millisecond)
+	r, err := collect.New(config(apis))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for i := range 50 {
+		wg.Go(func() {
+			name := fmt.Sprint("target-", i)
+			s, _ := r.TakeShared(t.Context(), kinds(), facts.Target{Name: name}, nil)
+			if len(s.Gaps) > 0 || s.Target.Name != name {
+				t.Errorf("gaps %v, target %q, want %q", s.Gaps, s.Target.Name, name)
+			}
+		})
+	}
+	wg.Wait()
+	pods := 0
+	for _, c := range apis.Kube.Calls() {
+		if c.Permission == "list pods" {
+			pods++
+		}
+	}
+	if pods < 2 || pods > 8 {
+		t.Errorf("the pods were read %d times for 50 questions", pods)
 	}
 }
 
