@@ -112,6 +112,8 @@ var changing = []struct {
 	{regexp.MustCompile("(request|proposal) `[a-z0-9-]{16,24}`"), "$1 `ID`"},
 	{regexp.MustCompile(`\d+(\.\d+)? (ms|s)\b`), "N $2"},
 	{regexp.MustCompile(`\b\d+ API calls`), "N API calls"},
+	{regexp.MustCompile(`\b\d+ (clear|checks|more)\b`), "N $1"}, // grow with the catalogue
+	{regexp.MustCompile(`(?m)^( *\*Ruled out\* .*\n).*$`), "$1    ..."},
 	{regexp.MustCompile(`\b\d\d:\d\d UTC`), "HH:MM UTC"},
 	{regexp.MustCompile(`sgr-[0-9a-f]+`), "sgr-ID"},
 	{regexp.MustCompile(`rtbassoc-[0-9a-f]+`), "rtbassoc-ID"},

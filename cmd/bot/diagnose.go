@@ -19,6 +19,7 @@ import (
 	"github.com/hopwise/hopwise/internal/facts"
 	"github.com/hopwise/hopwise/internal/facts/collect"
 	"github.com/hopwise/hopwise/internal/intents"
+	"github.com/hopwise/hopwise/internal/reach"
 	"github.com/hopwise/hopwise/internal/standin"
 	"github.com/hopwise/hopwise/internal/text"
 	"github.com/hopwise/hopwise/internal/world"
@@ -30,6 +31,9 @@ type diagnoseCmd struct {
 	Layer     string   `help:"Look at one layer only (with what could explain it): l3, l4, l7 or dns." placeholder:"LAYER"`
 	Namespace string   `short:"n" help:"Namespace that the question is about." placeholder:"NS"`
 	Target    string   `help:"Object that the question is about: NAME, NS/NAME or KIND/NAME." placeholder:"OBJECT"`
+	From      string   `help:"Follow a connection from here: pod/NS/NAME, deploy/NS/NAME, NS/NAME, node/NAME, lb/NAME, an address, internet or control-plane. Needs --to." placeholder:"END"`
+	To        string   `help:"Follow a connection to here: svc/NS/NAME:PORT, pod/NS/NAME:PORT, HOST:PORT, internet, ... Needs --from." placeholder:"END"`
+	Protocol  string   `enum:"tcp,udp," default:"" help:"Protocol of that connection: tcp or udp."`
 	Output    string   `short:"o" enum:"text,json,markdown" default:"text" help:"text, json or markdown."`
 	Scenario  string   `help:"Diagnose an embedded example instead of a cluster." placeholder:"NAME"`
 	List      bool     `help:"List the embedded examples."`
@@ -43,6 +47,10 @@ func (d *diagnoseCmd) Run(ctx context.Context, c *console) error {
 	if err != nil {
 		return exit{exitUsage, err}
 	}
+	from, to, err := d.ends()
+	if err != nil {
+		return err
+	}
 	s, err := load()
 	if err != nil {
 		return err
@@ -52,7 +60,12 @@ func (d *diagnoseCmd) Run(ctx context.Context, c *console) error {
 		return err
 	}
 	defer done()
-	r, err := look(ctx, way, s, checks, ask, d.intent(ask))
+	in := d.intent(ask)
+	if d.From != "" {
+		in.From, in.Target, in.Protocol = from, to, d.Protocol
+		ask = first(strings.Join(d.Text, " "), "can "+d.From+" reach "+d.To+"?")
+	}
+	r, err := look(ctx, way, s, checks, ask, in)
 	if err != nil {
 		return err
 	}
@@ -60,6 +73,39 @@ func (d *diagnoseCmd) Run(ctx context.Context, c *console) error {
 		return err
 	}
 	return statusOf(r)
+}
+
+// ends reads --from and --to; both are zero when neither was given.
+func (d *diagnoseCmd) ends() (from, to facts.Target, err error) {
+	if d.From == "" && d.To == "" {
+		if d.Protocol != "" {
+			return from, to, usage("--protocol needs --from and --to")
+		}
+		return from, to, nil
+	}
+	if d.From == "" || d.To == "" {
+		return from, to, usage("--from and --to go together: --from pod/shop/cart-0 --to svc/payments/payments:80")
+	}
+	if from, err = reach.ParseEnd(d.From); err != nil {
+		return from, to, usage("--from: %v", err)
+	}
+	if to, err = reach.ParseEnd(d.To); err != nil {
+		return from, to, usage("--to: %v", err)
+	}
+	from.Namespace, to.Namespace = inNamespace(from, d.Namespace), inNamespace(to, d.Namespace)
+	return from, to, nil
+}
+
+// inNamespace is an end's namespace: its own, else that of --namespace where
+// it is an object that has one.
+func inNamespace(t facts.Target, namespace string) string {
+	switch {
+	case t.Namespace != "" || t.Name == "":
+		return t.Namespace
+	case t.Kind == reach.KindNode || t.Kind == reach.KindLoadBalancer || t.Kind == reach.KindVPCEndpoint:
+		return ""
+	}
+	return namespace
 }
 
 // connect finds the cluster, or starts the stand-ins of a scenario. ask are
@@ -119,7 +165,7 @@ func look(ctx context.Context, way clients, s settings, checks []*diagnose.Check
 	if err != nil {
 		return nil, usage("%v", err)
 	}
-	snapshot, stats := reader.Take(ctx, diagnose.Kinds(checks), in.Target, nil)
+	snapshot, stats := reader.Take(ctx, diagnose.KindsFor(checks, in), in.Target, nil)
 	if err := ctx.Err(); err != nil {
 		return nil, exit{exitCouldNot, errors.New("interrupted; nothing was changed")}
 	}
@@ -146,10 +192,11 @@ func (d *diagnoseCmd) print(c *console, r *diagnose.Report) error {
 // statusOf is the exit status of a report: silence of a check that could not
 // look is not an all-clear.
 func statusOf(r *diagnose.Report) error {
+	stopped := r.Path != nil && (r.Path.Verdict == reach.Denied || r.Path.Verdict == reach.Partly)
 	switch {
-	case len(r.Findings) > 0:
+	case len(r.Findings) > 0 || stopped:
 		return exit{status: exitFound}
-	case len(r.Unknown) > 0:
+	case len(r.Unknown) > 0 || r.Path != nil && r.Path.Verdict == reach.CannotTell:
 		return exit{status: exitCouldNot}
 	}
 	return nil

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"flag"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -36,9 +37,13 @@ var program = sync.OnceValues(func() (string, error) {
 })
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	_ = flag.Set("test.parallel", "8") // theatres mostly wait: for an edit, for an answer
 	status := m.Run()
-	if path, err := program(); err == nil && testBinaryBuilt {
-		_ = os.RemoveAll(filepath.Dir(path))
+	if testBinaryBuilt {
+		if path, err := program(); err == nil {
+			_ = os.RemoveAll(filepath.Dir(path))
+		}
 	}
 	os.Exit(status)
 }

@@ -208,9 +208,10 @@ func auditStore(ctx context.Context) (*approval.Store, *sql.DB, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if path, ok := strings.CutPrefix(s.DatabaseURL, "sqlite:"); ok {
+	if file, ok := strings.CutPrefix(s.DatabaseURL, "sqlite:"); ok {
+		path, _, _ := strings.Cut(strings.TrimPrefix(file, "//"), "?")
 		if _, err := os.Stat(path); err != nil { // opening would make an empty one
-			return nil, nil, usage("HOPWISE_DATABASE_URL: %v", err)
+			return nil, nil, usage("HOPWISE_DATABASE_URL: there is no database to read: %v", err)
 		}
 	}
 	return openStore(ctx, s.DatabaseURL, slog.New(slog.DiscardHandler))

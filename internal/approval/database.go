@@ -76,7 +76,9 @@ func openSQLite(rest string) (*sql.DB, error) {
 			return nil, err
 		}
 	}
-	params["_pragma"] = append(params["_pragma"], "journal_mode(WAL)", "foreign_keys(1)")
+	// NORMAL survives a killed process; what a power cut must not lose is
+	// brought to disk by Store.Sync before a change is made.
+	params["_pragma"] = append(params["_pragma"], "journal_mode(WAL)", "foreign_keys(1)", "synchronous(NORMAL)")
 	if !strings.Contains(query, "busy_timeout") {
 		params.Add("_pragma", "busy_timeout(5000)")
 	}

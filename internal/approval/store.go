@@ -49,6 +49,19 @@ func OpenStore(ctx context.Context, db *sql.DB, dialect string, log *slog.Logger
 	return s, nil
 }
 
+// Sync returns when all that was stored is on disk: an approval, and the
+// entry that says that its change begins, before the change is made. Postgres
+// does so with every commit.
+func (s *Store) Sync(ctx context.Context) error {
+	if s.dialect != "sqlite" {
+		return nil
+	}
+	if _, err := s.db.ExecContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)"); err != nil {
+		return fmt.Errorf("bring the database to disk: %w", explain(err))
+	}
+	return nil
+}
+
 // NewID returns a new random id for a proposal or a run: 16 lower-case
 // letters and digits, 80 bits.
 func NewID() string { return strings.ToLower(rand.Text()[:16]) }

@@ -6,13 +6,15 @@ import (
 
 	"github.com/hopwise/hopwise/internal/facts"
 	"github.com/hopwise/hopwise/internal/intents"
+	"github.com/hopwise/hopwise/internal/reach"
 )
 
 // rank orders the findings of results: a cause stands before what it
 // explains, and its consequences follow it at once. Among causes those come
-// first that bear on what was asked; then severity, then how much they
+// first that are about an object in broken, then those that bear on what was
+// asked; then severity, then how much they
 // explain, then name.
-func rank(results []Result, in intents.Intent) []Finding {
+func rank(results []Result, in intents.Intent, broken []facts.Ref) []Finding {
 	all := []Finding{}
 	causedBy := map[string][]string{}
 	for _, res := range results {
@@ -35,7 +37,7 @@ func rank(results []Result, in intents.Intent) []Finding {
 	trees := []tree{}
 	for i := range all {
 		if causes[i] == 0 {
-			trees = append(trees, newTree(i, all, effects, in))
+			trees = append(trees, newTree(i, all, effects, in, broken))
 		}
 	}
 	slices.SortStableFunc(trees, func(a, b tree) int {
@@ -69,10 +71,10 @@ func rank(results []Result, in intents.Intent) []Finding {
 type tree struct {
 	order     []int // findings, causes first
 	severity  Severity
-	relevance int // 0: names what was asked about, 1: in the layer asked about, 2: neither
+	relevance int // -1: of the hop that is broken, 0: names what was asked about, 1: in the layer asked about, 2: neither
 }
 
-func newTree(root int, all []Finding, effects [][]int, in intents.Intent) tree {
+func newTree(root int, all []Finding, effects [][]int, in intents.Intent, broken []facts.Ref) tree {
 	t := tree{severity: all[root].Severity, relevance: 2}
 	depth := map[int]int{root: 0}
 	for queue := []int{root}; len(queue) > 0; queue = queue[1:] {
@@ -87,7 +89,7 @@ func newTree(root int, all []Finding, effects [][]int, in intents.Intent) tree {
 	for i := range depth {
 		t.order = append(t.order, i)
 		t.severity = min(t.severity, all[i].Severity)
-		t.relevance = min(t.relevance, relevance(all[i], in))
+		t.relevance = min(t.relevance, relevance(all[i], in, broken))
 	}
 	slices.SortFunc(t.order, func(a, b int) int {
 		return cmp.Or(cmp.Compare(depth[a], depth[b]), cmp.Compare(all[a].Severity, all[b].Severity),
@@ -98,8 +100,11 @@ func newTree(root int, all []Finding, effects [][]int, in intents.Intent) tree {
 
 // relevance says how f bears on what was asked. A mere risk never pushes
 // itself before an outage by being in the right layer.
-func relevance(f Finding, in intents.Intent) int {
+func relevance(f Finding, in intents.Intent, broken []facts.Ref) int {
+	objects := f.objects()
 	switch {
+	case f.Severity != Risk && slices.ContainsFunc(broken, func(r facts.Ref) bool { return objects[r] }):
+		return -1
 	case f.Severity != Risk && names(f, in.Target):
 		return 0
 	case f.Severity != Risk && slices.Contains(in.Layers, f.Layer):
@@ -158,6 +163,18 @@ func Closure(checks []*Check, layer facts.Layer) []*Check {
 		}
 	}
 	return out
+}
+
+// KindsFor are the kinds that checks, and the answer to in, read.
+func KindsFor(checks []*Check, in intents.Intent) []facts.Kind {
+	kinds := Kinds(checks)
+	if !in.From.IsZero() {
+		for _, n := range reach.Needs {
+			kinds = append(kinds, n.Kind())
+		}
+	}
+	slices.Sort(kinds)
+	return slices.Compact(kinds)
 }
 
 // Kinds are the kinds that checks read.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/hopwise/hopwise/internal/facts"
 	"github.com/hopwise/hopwise/internal/intents"
+	"github.com/hopwise/hopwise/internal/reach"
 )
 
 // Schema names the form of a Report's JSON. Fields are only ever added to it.
@@ -28,6 +29,7 @@ type Report struct {
 	RuledOut []RuledOut     `json:"ruled_out"`
 	Unknown  []UnknownCheck `json:"unknown"`
 	Timing   Timing         `json:"timing"`
+	Path     *reach.Path    `json:"path,omitempty"` // when one thing was asked to reach another
 }
 
 // A LayerVerdict is one row of the report's board.
@@ -72,8 +74,9 @@ func Run(checks []*Check, s *facts.Snapshot, ask string, in intents.Intent) *Rep
 	results := Evaluate(checks, s)
 	r := &Report{
 		Schema: Schema, Cluster: s.Cluster, At: s.At, Ask: ask, Intent: in,
-		Layers: board(results), Findings: rank(results, in), RuledOut: []RuledOut{}, Unknown: []UnknownCheck{},
+		Layers: board(results), RuledOut: []RuledOut{}, Unknown: []UnknownCheck{}, Path: path(s, in),
 	}
+	r.Findings = rank(results, in, r.broken())
 	if r.Intent.Layers == nil {
 		r.Intent.Layers = []facts.Layer{}
 	}
@@ -91,10 +94,41 @@ func Run(checks []*Check, s *facts.Snapshot, ask string, in intents.Intent) *Rep
 	return r
 }
 
+// path follows the connection that was asked about, nil when none was.
+func path(s *facts.Snapshot, in intents.Intent) *reach.Path {
+	if in.From.IsZero() {
+		return nil
+	}
+	p := trace(s, in)
+	if p.Verdict == reach.CannotTell {
+		p.Missing = s.Missing(reach.Needs)
+	}
+	return &p
+}
+
+// trace follows the connection; a bug on the way must not cost the findings.
+func trace(s *facts.Snapshot, in intents.Intent) (p reach.Path) {
+	defer func() {
+		if recover() != nil {
+			p = reach.Path{From: reach.Label(in.From), To: reach.Label(in.Target), Protocol: "tcp", Port: in.Target.Port, Verdict: reach.CannotTell,
+				Text: "internal error while the path was followed; please report it with `bot capture`", Hops: []reach.Step{}}
+		}
+	}()
+	return reach.FromView(s.View(reach.Needs)).Trace(in.From, in.Target, in.Protocol, in.Target.Port)
+}
+
+// broken are the objects of the hop that stops the connection asked about.
+func (r *Report) broken() []facts.Ref {
+	if r.Path == nil {
+		return nil
+	}
+	return r.Path.Objects()
+}
+
 func unknown(res Result) UnknownCheck {
 	u := UnknownCheck{Check: res.Check.ID, Missing: []facts.Kind{}}
 	if res.Panic != nil {
-		u.Reason = "internal error in the check; please report it with `bot capture`"
+		u.Reason = "internal error in the check: please report it"
 		return u
 	}
 	var reasons, permissions []string
@@ -155,8 +189,17 @@ func (r *Report) Finding(key string) *Finding {
 	return nil
 }
 
-// Headline says the report in one sentence.
+// Headline says the report in one sentence: the answer where a path was asked
+// about, else what was found.
 func (r *Report) Headline() string {
+	if r.Path != nil {
+		return r.Path.Text
+	}
+	return r.Found()
+}
+
+// Found says in one sentence what the checks found.
+func (r *Report) Found() string {
 	switch {
 	case len(r.Findings) > 0:
 		return r.Findings[0].Claim

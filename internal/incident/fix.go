@@ -103,7 +103,7 @@ func (s *Service) withdraw(ctx context.Context, open []approval.Proposal) error 
 			return err
 		}
 		p.State = approval.Stale
-		if err := s.Slack.Update(ctx, p.Channel, p.MessageTS, slackui.Decision(p, "Stopped. Nothing was changed.")); err != nil {
+		if err := s.Slack.Update(ctx, p.Channel, p.MessageTS, slackui.Decision(p, "Stopped. Nothing was changed.")); err != nil && !errors.Is(err, slackui.ErrGone) {
 			return err
 		}
 	}
@@ -113,10 +113,8 @@ func (s *Service) withdraw(ctx context.Context, open []approval.Proposal) error 
 // decided carries a decision out and returns the undoing that can now be
 // decided on.
 func (s *Service) decided(ctx dbos.Context, in ask, p approval.Proposal) (*approval.Proposal, error) {
-	_, err := step(ctx, "show decision "+p.ID, func(ctx context.Context) (string, error) {
-		return "", s.Slack.Update(ctx, p.Channel, p.MessageTS, slackui.Decision(p, ""))
-	})
-	if err != nil || p.State != approval.Approved {
+	unseen, err := step(ctx, "show decision "+p.ID, func(ctx context.Context) (string, error) { return s.showDecision(ctx, in, p) })
+	if err != nil || unseen != "" || p.State != approval.Approved {
 		return nil, err
 	}
 	before, err := step(ctx, "recheck "+p.ID, func(ctx context.Context) (recheck, error) { return s.recheck(ctx, in, p) })
@@ -124,7 +122,9 @@ func (s *Service) decided(ctx dbos.Context, in ask, p approval.Proposal) (*appro
 		return nil, err
 	}
 	if before.Stale != "" {
-		_, err := step(ctx, "stale "+p.ID, func(ctx context.Context) (string, error) { return "", s.close(ctx, p, approval.Stale, before.Stale) })
+		_, err := step(ctx, "stale "+p.ID, func(ctx context.Context) (string, error) {
+			return "", s.close(ctx, in, p, approval.Stale, before.Stale)
+		})
 		return nil, err
 	}
 	done, err := s.perform(ctx, p)
@@ -136,11 +136,36 @@ func (s *Service) decided(ctx dbos.Context, in ask, p approval.Proposal) (*appro
 		return nil, err
 	}
 	if _, err := step(ctx, "applied "+p.ID, func(ctx context.Context) (string, error) {
-		return "", s.close(ctx, p, approval.Applied, done.String())
+		return "", s.close(ctx, in, p, approval.Applied, done.String())
 	}); err != nil {
 		return nil, err
 	}
 	return s.verify(ctx, in, p, before.Report, done)
+}
+
+// showDecision shows a decision in the message of its proposal. Where nobody
+// can see it any more it says so, and a change is not made: it would happen
+// behind everybody's back.
+func (s *Service) showDecision(ctx context.Context, in ask, p approval.Proposal) (unseen string, err error) {
+	err = s.redraw(ctx, in, p, "")
+	if !errors.Is(err, slackui.ErrGone) {
+		return "", err
+	}
+	unseen = "The channel is gone for the bot. Nothing was changed."
+	if p.State == approval.Approved {
+		return unseen, s.Store.Mark(ctx, p.ID, approval.Approved, approval.Stale, unseen)
+	}
+	return unseen, nil
+}
+
+// redraw shows how a proposal stands now. When somebody deleted its message,
+// the thread gets a new one.
+func (s *Service) redraw(ctx context.Context, in ask, p approval.Proposal, note string) error {
+	err := s.Slack.Update(ctx, p.Channel, p.MessageTS, slackui.Decision(p, note))
+	if errors.Is(err, slackui.ErrGone) {
+		_, err = s.post(ctx, in, "decision:"+p.ID+":"+string(p.State), slackui.Decision(p, note))
+	}
+	return err
 }
 
 // A recheck is what the facts say right before a change. Stale says why the
@@ -204,7 +229,7 @@ func (s *Service) perform(ctx dbos.Context, p approval.Proposal) (performance, e
 		return out, err
 	}
 	if held != "" {
-		out.Err = "another change of " + held + " is under way; press again when it is done"
+		out.Err = "another change of " + held + " is under way; ask again when it is done"
 		return out, nil
 	}
 	for i, a := range p.Remedy.Actions {
@@ -258,6 +283,9 @@ func (s *Service) apply(ctx context.Context, p approval.Proposal, i int, a remed
 	}); err != nil {
 		return performance{}, err
 	}
+	if err := s.Store.Sync(ctx); err != nil {
+		return performance{}, err
+	}
 	r, err := s.Writer.Do(ctx, a)
 	if ctx.Err() != nil { // shut down in the middle: the next start tries again
 		return performance{}, ctx.Err()
@@ -271,18 +299,21 @@ func (s *Service) apply(ctx context.Context, p approval.Proposal, i int, a remed
 	return performance{Receipts: []apply.Receipt{r}}, nil
 }
 
-// close ends a proposal and shows how.
-func (s *Service) close(ctx context.Context, p approval.Proposal, to approval.State, note string) error {
+// close ends a proposal and shows how, if there is still a place for that.
+func (s *Service) close(ctx context.Context, in ask, p approval.Proposal, to approval.State, note string) error {
 	if err := s.Store.Mark(ctx, p.ID, approval.Approved, to, note); err != nil {
 		return err
 	}
 	p.State = to
-	return s.Slack.Update(ctx, p.Channel, p.MessageTS, slackui.Decision(p, note))
+	if err := s.redraw(ctx, in, p, note); !errors.Is(err, slackui.ErrGone) {
+		return err
+	}
+	return nil
 }
 
 // failed says what was and what was not done.
 func (s *Service) failed(ctx context.Context, in ask, p approval.Proposal, done performance) error {
-	if err := s.close(ctx, p, approval.Failed, done.Err); err != nil {
+	if err := s.close(ctx, in, p, approval.Failed, done.Err); err != nil {
 		return err
 	}
 	_, err := s.post(ctx, in, "failed:"+p.ID, slackui.FailureScreen(slackui.Failure{

@@ -1,6 +1,7 @@
 package incident
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base32"
@@ -48,11 +49,28 @@ func (s *Service) ask(ctx context.Context, a slackui.Ask) error {
 	in := intents.Parse(a.Text, intents.Options{Mention: a.Mention})
 	switch {
 	case in.Request:
-		return s.start(runID(a.Key()), ask{Ask: a, Intent: in})
+		err := s.start(runID(a.Key()), ask{Ask: a, Intent: in})
+		if err != nil {
+			err = errors.Join(err, s.sayNotStarted(ctx, a))
+		}
+		return err
 	case a.Mention:
 		return s.answer(ctx, a, in)
 	}
 	return nil
+}
+
+// sayNotStarted tells the person who asked that the question is lost: the
+// database did not take it. It does so even when that is because the program
+// ends.
+func (s *Service) sayNotStarted(ctx context.Context, a slackui.Ask) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+	defer cancel()
+	m := slackui.Message{Text: ":warning: I could not take this up: my database does not answer. Nothing was done; ask again in a moment."}
+	if a.Command {
+		return s.Slack.Respond(ctx, a.Response, m)
+	}
+	return s.Slack.Ephemeral(ctx, a.Channel, a.Thread, a.User, m)
 }
 
 // answer tells somebody who addressed the bot, and asked for nothing that it
@@ -103,6 +121,7 @@ func (s *Service) threadCommand(ctx context.Context, a slackui.Ask) (done bool, 
 // event, and the second event of a mention, start nothing.
 func (s *Service) start(run string, in ask) error {
 	in.Run = run
+	s.crowd.join(run)
 	_, err := dbos.RunWorkflow(s.dbos, s.investigate, in, dbos.WithWorkflowID(run))
 	return err
 }
@@ -133,16 +152,23 @@ func (s *Service) press(ctx context.Context, p slackui.Press) error {
 		return s.details(ctx, p)
 	case slackui.ActionEvidence:
 		return s.evidence(ctx, p)
-	case slackui.ActionStop:
-		return s.stop(p.Value)
-	case slackui.ActionRetry:
-		run, err := s.Store.RunByID(ctx, p.Value)
-		if err != nil {
-			return s.refuse(ctx, p, "This run is not known any more. Ask again in the channel.")
-		}
-		return s.again(runID("again:"+run.ID+":"+p.MessageTS), run, p.User)
+	case slackui.ActionStop, slackui.ActionRetry:
+		return s.steer(ctx, p)
 	}
 	return nil
+}
+
+// steer ends or repeats a run, where it is: a button's value alone is no
+// right to write into another channel.
+func (s *Service) steer(ctx context.Context, p slackui.Press) error {
+	run, err := s.Store.RunByID(ctx, p.Value)
+	if err != nil || run.Team != p.Team || run.Channel != p.Channel {
+		return s.refuse(ctx, p, "This run is not known any more. Ask again in the channel.")
+	}
+	if p.Action == slackui.ActionStop {
+		return s.stop(run.ID)
+	}
+	return s.again(runID("again:"+run.ID+":"+p.MessageTS), run, p.User)
 }
 
 // decide judges a press of Approve or Reject. What it decides is stored
@@ -166,7 +192,8 @@ func (s *Service) decide(ctx context.Context, p slackui.Press) error {
 	case err != nil:
 		return errors.Join(err, s.refuse(ctx, p, "I could not store your decision, so nothing was done. Press again in a moment."))
 	case prop.State == approval.Open: // more votes are needed
-		return s.Slack.Update(ctx, prop.Channel, prop.MessageTS, slackui.ProposalScreen(prop))
+		at := cmp.Or(prop.MessageTS, p.MessageTS) // a press may be faster than the storing of where it was shown
+		return s.Slack.Update(ctx, prop.Channel, at, slackui.ProposalScreen(prop))
 	}
 	return s.tell(prop)
 }

@@ -23,7 +23,6 @@ import (
 
 	"github.com/hopwise/hopwise/internal/approval"
 	"github.com/hopwise/hopwise/internal/diagnose"
-	"github.com/hopwise/hopwise/internal/facts"
 	"github.com/hopwise/hopwise/internal/facts/collect"
 	"github.com/hopwise/hopwise/internal/remedy/apply"
 	"github.com/hopwise/hopwise/internal/slackui"
@@ -58,11 +57,12 @@ var defaultVerifyAfter = []time.Duration{0, 3 * time.Second, 10 * time.Second, 2
 // A Service runs incidents.
 type Service struct {
 	Config
-	kinds []facts.Kind
-	dbos  dbos.Context
+	dbos dbos.Context
+
+	crowd crowd
 
 	mu      sync.Mutex
-	running map[string]context.CancelFunc // diagnoses under way here, by run
+	running map[string]context.CancelFunc // what stops the diagnoses of the runs that are under way here
 }
 
 // New starts the workflow engine: incidents that were cut off go on at once.
@@ -70,7 +70,7 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 	if cfg.VerifyAfter == nil {
 		cfg.VerifyAfter = defaultVerifyAfter
 	}
-	s := &Service{Config: cfg, kinds: diagnose.Kinds(cfg.Checks), running: map[string]context.CancelFunc{}}
+	s := &Service{Config: cfg, running: map[string]context.CancelFunc{}}
 	conf := dbos.Config{AppName: "hopwise", ApplicationVersion: version, ExecutorID: cfg.Replica, Logger: quiet(cfg.Log)}
 	if cfg.DatabaseURL != "" {
 		conf.DatabaseURL = cfg.DatabaseURL

@@ -32,21 +32,28 @@ func step[R any](ctx dbos.Context, name string, f func(context.Context) (R, erro
 // log.
 func (s *Service) investigate(ctx dbos.Context, in ask) (string, error) {
 	word, err := s.story(ctx, in)
-	if err != nil && ctx.Err() == nil {
+	switch {
+	case err == nil || ctx.Err() != nil:
+	case errors.Is(err, slackui.ErrGone):
+		s.Log.Info("an incident ended: its channel or message is gone", "run", in.Run)
+	default:
 		s.Log.Warn("an incident ended early", "run", in.Run, "err", facts.Redact(err.Error()))
 	}
 	return word, err
 }
 
 func (s *Service) story(ctx dbos.Context, in ask) (string, error) {
+	stopped, forget := s.stoppable(in.Run) // before anybody sees that there is something to stop
+	defer forget()
 	progress, err := step(ctx, "first sign", func(ctx context.Context) (string, error) { return s.firstSign(ctx, in) })
+	s.crowd.leave(in.Run)
 	if err != nil {
 		return "no first sign", err
 	}
 	if in.thread() == "" { // a slash command has no message: the first sign is the root
 		in.Root = progress
 	}
-	d, err := step(ctx, "diagnose", func(ctx context.Context) (diagnosis, error) { return s.diagnose(ctx, in, progress), nil })
+	d, err := step(ctx, "diagnose", func(ctx context.Context) (diagnosis, error) { return s.diagnose(ctx, stopped, in, progress) })
 	if err != nil {
 		return "not diagnosed", err
 	}
@@ -81,6 +88,11 @@ func (s *Service) firstSign(ctx context.Context, in ask) (string, error) {
 		return "", err
 	}
 	ts, err := s.post(ctx, in, in.Run+":progress", slackui.FirstSign(s.progress(in, nil)))
+	if errors.Is(err, slackui.ErrGone) && in.Ask.Command {
+		return "", errors.Join(err, s.Slack.Respond(ctx, in.Ask.Response, slackui.Message{
+			Text: ":warning: I am not in this channel, so I cannot answer here. Invite me with /invite, or ask where I am.",
+		}))
+	}
 	if err != nil {
 		return "", err
 	}
@@ -97,34 +109,51 @@ type diagnosis struct {
 	Stopped bool
 }
 
-func (s *Service) diagnose(ctx context.Context, in ask, progressTS string) (d diagnosis) {
-	ctx, cancel := context.WithCancel(ctx)
+// stoppable returns a context that ends when somebody stops the run in this
+// process, until forget is called.
+func (s *Service) stoppable(run string) (stopped context.Context, forget func()) {
+	stopped, cancel := context.WithCancel(context.Background())
 	s.mu.Lock()
-	s.running[in.Run] = cancel
-	s.mu.Unlock()
-	defer func() {
-		s.mu.Lock()
-		delete(s.running, in.Run)
-		s.mu.Unlock()
-		stopped := ctx.Err() != nil
+	defer s.mu.Unlock()
+	s.running[run] = cancel
+	return stopped, func() {
 		cancel()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.running, run)
+	}
+}
+
+// diagnose looks, until it is done or stopped. When the program ends in the
+// middle that is an error: the next start looks again.
+func (s *Service) diagnose(ctx, stopped context.Context, in ask, progressTS string) (d diagnosis, err error) {
+	looking, cancel := context.WithCancel(ctx)
+	defer cancel()
+	unhook := context.AfterFunc(stopped, cancel)
+	defer unhook()
+	defer func() {
 		if p := recover(); p != nil {
 			s.Log.Error("a diagnosis panicked", "run", in.Run, "panic", p)
 			d = diagnosis{Err: "an internal error; it is in the log of the bot"}
 		}
-		if stopped {
-			d = diagnosis{Stopped: true}
-		}
 	}()
-	return diagnosis{Report: s.look(ctx, in, progressTS)}
+	d.Report = s.look(looking, in, progressTS)
+	switch {
+	case ctx.Err() != nil:
+		return diagnosis{}, ctx.Err()
+	case stopped.Err() != nil:
+		return diagnosis{Stopped: true}, nil
+	}
+	return d, nil
 }
 
 // look takes fresh facts and runs the checks on them. With a progress message
 // it keeps that up to date.
 func (s *Service) look(ctx context.Context, in ask, progressTS string) *diagnose.Report {
 	start := time.Now()
+	s.crowd.wait(ctx)
 	steps := newSteps(s.Checks)
-	snapshot, stats := s.Reader.Take(ctx, s.kinds, in.Intent.Target, func(k facts.Kind) {
+	snapshot, stats := s.Reader.TakeShared(ctx, diagnose.KindsFor(s.Checks, in.Intent), in.Intent.Target, func(k facts.Kind) {
 		if steps.done(k) && progressTS != "" {
 			s.Editor.Set(in.Ask.Channel, progressTS, slackui.ProgressScreen(s.progress(in, steps)))
 		}

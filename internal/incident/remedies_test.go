@@ -56,7 +56,7 @@ func newRig(t *testing.T, scenario string) *rig {
 
 func (r *rig) look() *diagnose.Report {
 	in := intents.Parse(r.apis.World.Ask, intents.Options{Mention: true})
-	s, _ := r.reader.Take(context.Background(), diagnose.Kinds(r.checks), in.Target, nil)
+	s, _ := r.reader.Take(context.Background(), diagnose.KindsFor(r.checks, in), in.Target, nil)
 	return diagnose.Run(r.checks, s, r.apis.World.Ask, in)
 }
 

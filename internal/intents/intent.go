@@ -7,10 +7,14 @@ import "github.com/hopwise/hopwise/internal/facts"
 
 // An Intent is what a message asks for.
 type Intent struct {
-	Request bool          `json:"request"`          // is it a request at all?
-	Layers  []facts.Layer `json:"layers"`           // where the words point, most likely first; empty: nowhere in particular
-	Target  facts.Target  `json:"target"`           // what they name
-	Reason  string        `json:"reason,omitempty"` // the rule that decided, for people who ask why
+	Request bool          `json:"request"` // is it a request at all?
+	Layers  []facts.Layer `json:"layers"`  // where the words point, most likely first; empty: nowhere in particular
+	Target  facts.Target  `json:"target"`  // what they name
+	// From is the near end when they ask whether one thing reaches another;
+	// Target is the far end then. Protocol is "tcp" or "udp" if they say so.
+	From     facts.Target `json:"from,omitzero"`
+	Protocol string       `json:"protocol,omitempty"`
+	Reason   string       `json:"reason,omitempty"` // the rule that decided, for people who ask why
 }
 
 // Options say how a message reached the bot.

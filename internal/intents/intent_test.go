@@ -50,7 +50,11 @@ func phrases(t testing.TB, name string) []phrase {
 				p.want.Layers = append(p.want.Layers, facts.Layer(l))
 			}
 		}
-		if p.want.Target, err = target(part[2]); err != nil {
+		far, near, _ := strings.Cut(part[2], "<") // "to < from" when the words ask about a path
+		if p.want.Target, err = target(strings.TrimSpace(far)); err != nil {
+			t.Fatalf("%s:%d: %v", name, n, err)
+		}
+		if p.want.From, err = target(near); err != nil {
 			t.Fatalf("%s:%d: %v", name, n, err)
 		}
 		list = append(list, p)

@@ -25,11 +25,18 @@ func Parse(text string, opt Options) Intent {
 		return none(ReasonEmpty)
 	}
 	target := findTarget(text)
+	from, to, protocol, isPath := findPath(text)
+	if isPath {
+		target = to
+	}
 	said := read(mask(text))
 	reason := said.reason(target, opt)
+	if isPath && reason == ReasonUnknown && asksPath(text, from, to, opt) {
+		reason = ReasonTopic
+	}
 	switch reason {
 	case ReasonSymptom, ReasonTopic, ReasonMention:
-		return Intent{Request: true, Layers: layers(said.live()), Target: target, Reason: reason}
+		return Intent{Request: true, Layers: layers(said.live()), Target: target, From: from, Protocol: protocol, Reason: reason}
 	}
 	return none(reason)
 }

@@ -29,8 +29,9 @@ func (d Decision) Blocked() bool { return !d.Allowed && !d.Undecided }
 
 // An Endpoint is one end of a connection, as the VPC sees it.
 type Endpoint struct {
-	IP     netip.Addr
-	Groups []string // ids of its network interface's security groups
+	IP         netip.Addr
+	Groups     []string // ids of its network interface's security groups
+	Membership          // which groups it may be in beside those
 }
 
 // A Host is an Endpoint and what lies around it. Subnet and Pod are optional:
@@ -45,12 +46,15 @@ type Host struct {
 // Peer is h as NetworkPolicies see it.
 func (h Host) Peer() Peer { return Peer{IP: h.IP, Pod: h.Pod} }
 
-// A Network is the rules that stand between hosts of one VPC.
+// A Network is the rules that stand between hosts of one VPC. Connect needs
+// its fields only; Trace needs one that NewNetwork or FromView made.
 type Network struct {
 	Groups     Groups
 	ACLs       []ec2types.NetworkAcl
 	Policies   []networkingv1.NetworkPolicy
 	Namespaces []corev1.Namespace
+
+	index *index
 }
 
 // A Hop is one filter on a path and its decision.

@@ -9,6 +9,7 @@ import (
 
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
 // An Action is one change to one object. The set is closed: this file holds
@@ -32,8 +33,11 @@ var readers = map[string]func([]byte) (Action, error){
 	TagResource{}.Type():            read[TagResource],
 	UntagResource{}.Type():          read[UntagResource],
 	SetSelector{}.Type():            read[SetSelector],
+	SetServicePort{}.Type():         read[SetServicePort],
 	Annotate{}.Type():               read[Annotate],
 	ScaleDeployment{}.Type():        read[ScaleDeployment],
+	CreateACLEntry{}.Type():         read[CreateACLEntry],
+	DeleteACLEntry{}.Type():         read[DeleteACLEntry],
 	CreateNetworkPolicy{}.Type():    read[CreateNetworkPolicy],
 	DeleteNetworkPolicy{}.Type():    read[DeleteNetworkPolicy],
 }
@@ -190,6 +194,54 @@ func (a UntagResource) Undo() Action {
 func (a UntagResource) Object() string   { return "ec2/resources/" + a.Resource }
 func (UntagResource) Permission() string { return "ec2:DeleteTags" }
 
+// An ACLEntry is one rule of a network ACL that allows.
+type ACLEntry struct {
+	ACL      string `json:"acl"`
+	Number   int32  `json:"number"` // rules count in this order, and the first that matches decides
+	Egress   bool   `json:"egress"`
+	Protocol string `json:"protocol"` // tcp or udp
+	FromPort int32  `json:"fromPort"`
+	ToPort   int32  `json:"toPort"`
+	CIDR     string `json:"cidr"` // of the other side, IPv4 or IPv6
+}
+
+// Object is the network ACL.
+func (e ACLEntry) Object() string { return "ec2/network-acls/" + e.ACL }
+
+// IsIPv6 reports whether the other side's block is one of IPv6 addresses.
+func (e ACLEntry) IsIPv6() bool { return strings.Contains(e.CIDR, ":") }
+
+func (e ACLEntry) flags() string {
+	way := "--ingress"
+	if e.Egress {
+		way = "--egress"
+	}
+	return fmt.Sprintf("--network-acl-id %s %s --rule-number %d", e.ACL, way, e.Number)
+}
+
+// CreateACLEntry adds a rule that allows to a network ACL, under a number
+// that no rule of that direction has.
+type CreateACLEntry struct{ ACLEntry }
+
+func (CreateACLEntry) Type() string { return "create-network-acl-entry" }
+func (a CreateACLEntry) Command() string {
+	block := "--cidr-block"
+	if a.IsIPv6() {
+		block = "--ipv6-cidr-block"
+	}
+	return fmt.Sprintf("aws ec2 create-network-acl-entry %s --protocol %s --port-range From=%d,To=%d %s %s --rule-action allow", a.flags(), a.Protocol, a.FromPort, a.ToPort, block, a.CIDR)
+}
+func (a CreateACLEntry) Undo() Action     { return DeleteACLEntry(a) }
+func (CreateACLEntry) Permission() string { return "ec2:CreateNetworkAclEntry" }
+
+// DeleteACLEntry takes away a rule that CreateACLEntry added.
+type DeleteACLEntry struct{ ACLEntry }
+
+func (DeleteACLEntry) Type() string       { return "delete-network-acl-entry" }
+func (a DeleteACLEntry) Command() string  { return "aws ec2 delete-network-acl-entry " + a.flags() }
+func (a DeleteACLEntry) Undo() Action     { return CreateACLEntry(a) }
+func (DeleteACLEntry) Permission() string { return "ec2:DeleteNetworkAclEntry" }
+
 // SetSelector changes which pods a Service sends to.
 type SetSelector struct {
 	Namespace string            `json:"namespace"`
@@ -220,6 +272,50 @@ func (a SetSelector) Undo() Action {
 }
 func (a SetSelector) Object() string   { return "kube/services/" + a.Namespace + "/" + a.Service }
 func (SetSelector) Permission() string { return "patch services" }
+
+// A PortTarget is where one port of a Service leads.
+type PortTarget struct {
+	Protocol   string             `json:"protocol"` // TCP, UDP or SCTP
+	TargetPort intstr.IntOrString `json:"targetPort"`
+}
+
+// SetServicePort changes where one port of a Service leads: to another port of
+// the same pods, or with another protocol.
+type SetServicePort struct {
+	Namespace string     `json:"namespace"`
+	Service   string     `json:"service"`
+	Index     int        `json:"index"` // in spec.ports
+	Port      int32      `json:"port"`  // the number that clients use: tells that Index still is this port
+	To        PortTarget `json:"to"`
+	Before    PortTarget `json:"before"`
+}
+
+func (SetServicePort) Type() string { return "set-service-port" }
+
+// Command is a JSON patch (RFC 6902) that fails when the port is not what it
+// was: its tests come first.
+func (a SetServicePort) Command() string {
+	type op struct {
+		Op    string `json:"op"`
+		Path  string `json:"path"`
+		Value any    `json:"value"`
+	}
+	at := fmt.Sprintf("/spec/ports/%d/", a.Index)
+	ops := []op{{"test", at + "port", a.Port}}
+	if a.To.Protocol != a.Before.Protocol {
+		ops = append(ops, op{"replace", at + "protocol", a.To.Protocol})
+	}
+	if a.To.TargetPort != a.Before.TargetPort {
+		ops = append(ops, op{"replace", at + "targetPort", a.To.TargetPort})
+	}
+	return fmt.Sprintf("kubectl -n %s patch service %s --type=json -p %s", a.Namespace, a.Service, quote(string(mustJSON(ops))))
+}
+func (a SetServicePort) Undo() Action {
+	a.To, a.Before = a.Before, a.To
+	return a
+}
+func (a SetServicePort) Object() string   { return "kube/services/" + a.Namespace + "/" + a.Service }
+func (SetServicePort) Permission() string { return "patch services" }
 
 // Annotate sets, or with a nil value removes, annotations of an Ingress or a
 // Service. Before holds the former values; nil where there was none.
@@ -270,7 +366,7 @@ func (a ScaleDeployment) Undo() Action {
 	return ScaleDeployment{Namespace: a.Namespace, Name: a.Name, From: a.To, To: a.From}
 }
 func (a ScaleDeployment) Object() string   { return "kube/deployments/" + a.Namespace + "/" + a.Name }
-func (ScaleDeployment) Permission() string { return "patch deployments/scale" }
+func (ScaleDeployment) Permission() string { return "update deployments/scale" }
 
 // ManagedBy is the label that marks the objects which the bot made; its
 // undoing deletes none without it.

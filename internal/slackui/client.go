@@ -230,22 +230,6 @@ func (c *Client) OpenView(ctx context.Context, trigger string, v View) error {
 	return wrap("views.open", err)
 }
 
-// React adds an emoji, by name without colons, to a message. One that is
-// there already is no error.
-func (c *Client) React(ctx context.Context, channel, ts, name string) error {
-	err := c.api.AddReactionContext(ctx, name, slack.NewRefToMessage(channel, ts))
-	if answer, ok := errors.AsType[slack.SlackErrorResponse](err); ok && answer.Err == "already_reacted" {
-		return nil
-	}
-	return wrap("reactions.add", err)
-}
-
-// Permalink returns the web address of a message.
-func (c *Client) Permalink(ctx context.Context, channel, ts string) (string, error) {
-	link, err := c.api.GetPermalinkContext(ctx, &slack.PermalinkParameters{Channel: channel, Ts: ts})
-	return link, wrap("chat.getPermalink", err)
-}
-
 // wrap says which method failed, and marks what is gone.
 func wrap(method string, err error) error {
 	if err == nil {

@@ -249,14 +249,6 @@ func TestSelfAndSmallCalls(t *testing.T) {
 	if _, err := c.Self(t.Context()); err == nil || !strings.Contains(err.Error(), "token is wrong") || strings.Contains(err.Error(), "\n") {
 		t.Errorf("invalid_auth: %v", err)
 	}
-	f.on("reactions.add", func(int, url.Values) answer { return fails("already_reacted") })
-	if err := c.React(t.Context(), "C1", "1.1", "eyes"); err != nil {
-		t.Error(err)
-	}
-	f.on("chat.getPermalink", func(int, url.Values) answer { return ok("permalink", "https://x/p1") })
-	if l, err := c.Permalink(t.Context(), "C1", "1.1"); l != "https://x/p1" || err != nil {
-		t.Error(l, err)
-	}
 	f.on("views.open", func(int, url.Values) answer { return fails("expired_trigger_id") })
 	if err := c.OpenView(t.Context(), "tr", View{Title: strings.Repeat("long ", 20)}); err == nil || !strings.Contains(err.Error(), "expired_trigger_id") {
 		t.Error(err)

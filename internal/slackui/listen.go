@@ -177,8 +177,9 @@ func (l *listener) acknowledge(ctx context.Context, env Envelope, event Event, f
 	defer cancel()
 	var payload any
 	if ask, ok := event.(Ask); ok && ask.Command && fresh && l.cfg.Reply != nil {
-		text := cut(l.cfg.Reply(ask), maxText)
-		payload = map[string]string{"response_type": "ephemeral", "text": text}
+		if text := cut(l.cfg.Reply(ask), maxText); text != "" {
+			payload = map[string]string{"response_type": "ephemeral", "text": text}
+		}
 	}
 	if err := l.socket.AckCtx(ctx, env.ID, payload); err != nil {
 		l.cfg.Log.Warn("acknowledge", "envelope", env.ID, "error", err)

@@ -5,7 +5,7 @@ import "slices"
 // scopes are what the bot's token has to be allowed, as in the manifest.
 var scopes = []string{
 	"app_mentions:read", "channels:history", "chat:write", "commands", "groups:history",
-	"im:history", "reactions:write", "usergroups:read", "users:read",
+	"im:history", "usergroups:read", "users:read",
 }
 
 // MissingScopes returns the scopes that the bot needs and its token has not.

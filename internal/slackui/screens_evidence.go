@@ -15,6 +15,7 @@ import (
 // looked at.
 func Evidence(r *diagnose.Report, rc ReportContext) View {
 	v := View{Title: "Evidence", Close: "Close"}
+	v.Blocks = append(v.Blocks, pack("path", pathTexts(r.Path))...)
 	for i, f := range r.Findings {
 		id := fmt.Sprintf("f%d", i)
 		v.Blocks = append(v.Blocks, section(id, findingText(f)))

@@ -37,6 +37,9 @@ func Report(r *diagnose.Report, rc ReportContext) Message {
 	} else {
 		m.Blocks = cause(r, rc, id)
 	}
+	if hops := pathBlocks(r, id); hops != nil { // what was asked is answered first
+		m.Blocks = append(hops, m.Blocks...)
+	}
 	m.Blocks = append(m.Blocks, layers(r, id))
 	m.Blocks = append(m.Blocks, notFound(r, id)...)
 	m.Blocks = append(m.Blocks, reportButtons(rc, id), reportFoot(r, rc, id))
@@ -45,7 +48,7 @@ func Report(r *diagnose.Report, rc ReportContext) Message {
 
 func reportSentence(r *diagnose.Report) string {
 	s := sentence(r.Headline(), 300)
-	if len(r.Findings) > 0 {
+	if len(r.Findings) > 0 && r.Path == nil {
 		s = "Cause found: " + s
 		if n := len(r.Effects(r.Findings[0])); n > 0 {
 			s += " It explains " + plural(n, "more finding") + "."
@@ -207,7 +210,10 @@ func nothingFound(r *diagnose.Report, id string) []slack.Block {
 	case len(r.Unknown) > 0:
 		title, rest = "Nothing found in what could be seen", "The fault may be in what could not be looked at: see below."
 	}
-	return blocks(header(id+".h", title), section(id+".claim", sentence(r.Headline(), 300)+"\n"+rest))
+	if r.Path != nil && len(r.RuledOut) > 0 {
+		title, rest = strings.Replace(title, "Nothing found", "Nothing else found", 1), "The path above answers what was asked."
+	}
+	return blocks(header(id+".h", title), section(id+".claim", sentence(r.Found(), 300)+"\n"+rest))
 }
 
 var verdictMarks = map[string]string{

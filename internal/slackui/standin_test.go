@@ -83,7 +83,6 @@ func TestConversation(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	must(d.client.React(ctx, ask.Channel, ask.TS, "eyes"))
 	progress, err := d.client.Post(ctx, ask.Channel, ask.Root(), FirstSign(Progress{Run: "7f3a", Asker: ask.User}))
 	must(err)
 	rm := Report(fullSubnet(), ReportContext{Run: "7f3a", Asker: ask.User})

@@ -16,6 +16,7 @@ func Markdown(w io.Writer, r *diagnose.Report) {
 	for _, l := range r.Layers {
 		fmt.Fprintf(w, "| %s | %s | %d | %d | %d |\n", l.Layer.Title(), l.Verdict, l.Clear, l.Found, l.Unknown)
 	}
+	markdownPath(w, r)
 	for _, f := range r.Findings {
 		markdownFinding(w, f)
 	}
@@ -55,20 +56,14 @@ func markdownFinding(w io.Writer, f diagnose.Finding) {
 	}
 }
 
-// code writes a line as an indented block: whatever backticks it holds, it
-// stays code.
-func code(w io.Writer, s string) {
-	for line := range strings.Lines(clean(safe(s), false) + "\n") {
-		fmt.Fprintf(w, "    %s", line)
-	}
-}
+// code writes a command as an indented block: whatever back quotes it holds,
+// it stays code.
+func code(w io.Writer, s string) { fmt.Fprintf(w, "    %s\n", safe(s)) }
 
-var escapes = strings.NewReplacer("|", `\|`, "<", "&lt;", ">", "&gt;", "`", "\\`", "*", `\*`, "_", `\_`, "[", `\[`, "]", `\]`)
+var escapes = strings.NewReplacer(`\`, `\\`, "&", "&amp;", "|", `\|`, "<", "&lt;", ">", "&gt;", "`", "\\`", "*", `\*`, "_", `\_`, "[", `\[`, "]", `\]`)
 
 // inline makes s literal text of one line.
-func inline(s string) string {
-	return escapes.Replace(clean(safe(strings.ReplaceAll(s, "\n", " ")), false))
-}
+func inline(s string) string { return escapes.Replace(safe(s)) }
 
 func quoted(s string) string {
 	if s == "" {

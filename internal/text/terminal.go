@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode"
 
 	"github.com/hopwise/hopwise/internal/diagnose"
 	"github.com/hopwise/hopwise/internal/facts"
@@ -23,8 +24,9 @@ const (
 func Terminal(w io.Writer, r *diagnose.Report, colour bool) {
 	p := printer{w, colour}
 	p.line("")
-	p.line(p.paint(bold, r.Headline()))
+	p.line(p.paint(bold, safe(r.Headline())))
 	p.line("")
+	p.path(r)
 	p.board(r)
 	for i, f := range r.Findings {
 		p.finding(r, f, i)
@@ -38,7 +40,7 @@ func cluster(r *diagnose.Report) string {
 	if r.Cluster == "" {
 		return "cluster unknown"
 	}
-	return "cluster " + r.Cluster
+	return "cluster " + safe(r.Cluster)
 }
 
 type printer struct {
@@ -46,27 +48,13 @@ type printer struct {
 	colour bool
 }
 
-func (p printer) line(s string) { fmt.Fprintln(p.w, strings.TrimRight(clean(s, p.colour), " ")) }
+func (p printer) line(s string) { fmt.Fprintln(p.w, strings.TrimRight(s, " ")) }
 
 func (p printer) paint(code, s string) string {
 	if !p.colour {
 		return s
 	}
 	return "\x1b[" + code + "m" + s + "\x1b[0m"
-}
-
-// clean keeps what came from the cluster from steering the terminal: only our
-// own colours pass.
-func clean(s string, colour bool) string {
-	return strings.Map(func(r rune) rune {
-		if r == '\x1b' && colour || r == '\t' {
-			return r
-		}
-		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
-			return -1
-		}
-		return r
-	}, s)
 }
 
 func (p printer) board(r *diagnose.Report) {
@@ -135,8 +123,21 @@ func (p printer) unknown(r *diagnose.Report) {
 	}
 }
 
-// safe redacts, and drops escape characters that came from outside.
-func safe(s string) string { return facts.Redact(strings.ReplaceAll(s, "\x1b", "")) }
+// safe makes a text that came from outside fit for a line: without
+// credentials, and without characters that steer a terminal or a browser
+// instead of being seen, such as escape codes and marks that turn the
+// direction of writing. A line break becomes a space.
+func safe(s string) string {
+	return facts.Redact(strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n', r == '\t', r == '\u0085', r == '\u2028', r == '\u2029':
+			return ' '
+		case unicode.IsControl(r), unicode.Is(unicode.Cf, r), unicode.Is(unicode.Co, r):
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(s, "\ufffd")))
+}
 
 // gaps says per reason which checks could not look, and what they need.
 func gaps(r *diagnose.Report) []string {

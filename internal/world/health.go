@@ -21,7 +21,7 @@ import (
 )
 
 // onPath are the kinds that decide whether a health check succeeds.
-var onPath = []facts.Kind{groupKind, aclKind, policyKind, interfaceKind, targetGroupKind, healthKind, podKind, daemonSetKind, "kube/namespaces", "eks/addons"}
+var onPath = []facts.Kind{groupKind, aclKind, policyKind, interfaceKind, targetGroupKind, healthKind, podKind, serviceKind, daemonSetKind, "kube/namespaces", "eks/addons"}
 
 // settleHealth gives each target the health that a load balancer would see
 // now, where that differs from what it would have seen before the change. A
@@ -35,7 +35,7 @@ func (w *World) settleHealth(touched []touch) {
 	for _, health := range w.all(healthKind) {
 		arn := text(health, "TargetGroupArn")
 		group, err := w.get(targetGroupKind, arn)
-		if err != nil || text(group, "TargetType") != "ip" {
+		if sort := text(group, "TargetType"); err != nil || sort != "ip" && sort != "instance" {
 			continue
 		}
 		oldGroup, err := before.get(targetGroupKind, arn)
@@ -111,34 +111,57 @@ func decodeAll[T any](w *World, kind facts.Kind) []T {
 
 // verdict is the TargetHealth that a group's health check of a target gives.
 func (w *World) verdict(group, target Doc, n *network) Doc {
-	pod := n.pods[text(target, "Target", "Id")]
 	port := number(target, 0, "Target", "Port")
 	if p, err := strconv.Atoi(text(group, "HealthCheckPort")); err == nil {
 		port = p
 	}
+	if text(group, "TargetType") == "instance" {
+		return w.nodeVerdict(group, target, port, n)
+	}
+	pod := n.pods[text(target, "Target", "Id")]
 	switch {
 	case pod == nil:
 		return unhealthy("Target.Timeout", "Request timed out")
-	case !w.connects(group, pod, port, n):
+	case !w.connects(group, n.host(pod), port, n):
 		return unhealthy("Target.Timeout", "Request timed out")
-	case !reach.Ready(pod):
+	case !reach.Ready(pod), !listens(pod, int32(port)):
 		return unhealthy("Target.FailedHealthChecks", "Health checks failed")
 	}
 	return w.answer(group, w.app(pod.Namespace, pod.Labels))
 }
 
-// connects reports whether the group's load balancers reach a pod's port
-// from each of their interfaces.
-func (w *World) connects(group Doc, pod *corev1.Pod, port int, n *network) bool {
+// listens reports whether a process of a pod is taken to listen on a port: it
+// is declared, or none is.
+func listens(pod *corev1.Pod, port int32) bool {
+	declared := false
+	for _, c := range pod.Spec.Containers {
+		for _, p := range c.Ports {
+			if p.ContainerPort == port {
+				return true
+			}
+			declared = true
+		}
+	}
+	return !declared
+}
+
+// host is where a pod receives.
+func (n *network) host(pod *corev1.Pod) reach.Host {
 	to := reach.Host{Pod: pod}
 	to.IP, _ = netip.ParseAddr(pod.Status.PodIP)
 	if eni := n.holders.Holder(to.IP); eni != nil {
 		to.Groups, to.Subnet = reach.GroupIDs(eni), *cmp.Or(eni.SubnetId, new(string))
 	}
+	return to
+}
+
+// connects reports whether the group's load balancers reach a host's port
+// from each of their interfaces.
+func (w *World) connects(group Doc, to reach.Host, port int, n *network) bool {
 	arns, _ := group["LoadBalancerArns"].([]any)
 	for _, a := range arns {
 		arn, _ := a.(string)
-		for _, from := range n.balancer(arn) {
+		for _, from := range n.balancer(arn, to.IP.Is6()) {
 			if _, stopped := reach.Stopped(n.Connect(from, to, "tcp", int32(port))); stopped {
 				return false
 			}
@@ -148,8 +171,8 @@ func (w *World) connects(group Doc, pod *corev1.Pod, port int, n *network) bool 
 }
 
 // balancer is where a load balancer connects from: its interfaces, which EC2
-// describes as "ELB app/NAME/ID".
-func (n *network) balancer(arn string) []reach.Host {
+// describes as "ELB app/NAME/ID". To IPv6 it connects from IPv6.
+func (n *network) balancer(arn string, six bool) []reach.Host {
 	_, name, _ := strings.Cut(arn, ":loadbalancer/")
 	var out []reach.Host
 	for i := range n.interfaces {
@@ -157,8 +180,12 @@ func (n *network) balancer(arn string) []reach.Host {
 		if name == "" || eni.Description == nil || *eni.Description != "ELB "+name || eni.PrivateIpAddress == nil || eni.SubnetId == nil {
 			continue
 		}
+		ip := *eni.PrivateIpAddress
+		if six && len(eni.Ipv6Addresses) > 0 && eni.Ipv6Addresses[0].Ipv6Address != nil {
+			ip = *eni.Ipv6Addresses[0].Ipv6Address
+		}
 		h := reach.Host{Subnet: *eni.SubnetId}
-		h.IP, _ = netip.ParseAddr(*eni.PrivateIpAddress)
+		h.IP, _ = netip.ParseAddr(ip)
 		h.Groups = reach.GroupIDs(eni)
 		out = append(out, h)
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	ekstypes "github.com/aws/aws-sdk-go-v2/service/eks/types"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/hopwise/hopwise/internal/diagnose"
@@ -27,7 +28,8 @@ table, which usually has only the local route. Nodes there cannot join, pull ima
 out.
 
 Recognised by the route table that a node's subnet really uses (its own, or the main one) having no active default route,
-while the subnets of other nodes have one or pods on its nodes fail to pull images with timeouts. Pods leave by their
+while the subnets of other nodes have one or pods on its nodes fail to pull images with timeouts. Instances that carry the
+cluster's tags and never became nodes count as nodes. Subnets that share a table are one finding. Pods leave by their
 node's primary interface unless AWS_VPC_K8S_CNI_EXTERNALSNAT is true, so only then their own subnets count as well.
 
 Looks alike: a default route in state blackhole (its NAT gateway is gone); a default route to an internet gateway for
@@ -36,7 +38,7 @@ routed sibling; an image that does not exist (no timeout).
 
 Fix: associate the route table that a sibling subnet of the same zone uses, or add the route to a NAT gateway of the zone.`,
 	Needs: []facts.Need{facts.Nodes, facts.NetworkInterfaces, facts.Subnets, facts.RouteTables},
-	Wants: []facts.Need{facts.Pods, facts.Events, facts.NATGateways, facts.VPCEndpoints, facts.DaemonSets},
+	Wants: []facts.Need{facts.Pods, facts.Events, facts.NATGateways, facts.VPCEndpoints, facts.DaemonSets, facts.Clusters},
 	Sources: []string{
 		"https://docs.aws.amazon.com/eks/latest/userguide/network-reqs.html",
 		"https://docs.aws.amazon.com/vpc/latest/userguide/subnet-route-tables.html",
@@ -52,8 +54,10 @@ type routed struct {
 	table    *ec2types.RouteTable
 	explicit bool // associated with table; false: falls to the main one
 	nodes    []node
+	strays   []string          // instances of the cluster that are no nodes
 	symptoms map[string]string // message by pod
 	pods     []*corev1.Pod     // that have symptoms
+	also     []*routed         // further subnets of nodes that use the same table
 }
 
 func privateSubnetNoDefaultRoute(v *facts.View) []diagnose.Finding {
@@ -65,14 +69,18 @@ func privateSubnetNoDefaultRoute(v *facts.View) []diagnose.Finding {
 		r := used[id]
 		switch wayOut(r.table) {
 		case hasDefault:
-			siblings++
+			if len(r.nodes) > 0 { // an instance that did not join proves nothing
+				siblings++
+			}
 		case noDefault:
 			cut = append(cut, r)
 		}
 	}
-	var findings []diagnose.Finding
 	for _, r := range cut {
 		r.addSymptoms(facts.Pods.In(v), sick)
+	}
+	var findings []diagnose.Finding
+	for _, r := range byTable(cut) {
 		byDesign := r.explicit && (privateEndpoints(facts.VPCEndpoints.In(v), r.subnet) || !facts.VPCEndpoints.Have(v))
 		if len(r.pods) > 0 || siblings > 0 && !byDesign {
 			findings = append(findings, r.finding(gateways(v, used), siblings))
@@ -81,32 +89,94 @@ func privateSubnetNoDefaultRoute(v *facts.View) []diagnose.Finding {
 	return findings
 }
 
+// byTable joins the subnets that are associated with one table: they have
+// one fault and one fix. The one with the most symptoms stands for all. Those
+// that fall to the main table stay apart, as each needs its own table.
+func byTable(cut []*routed) []*routed {
+	var out []*routed
+	at := map[string]int{}
+	for _, r := range cut {
+		id := val(r.table.RouteTableId)
+		i, ok := at[id]
+		switch {
+		case !r.explicit:
+			out = append(out, r)
+		case !ok:
+			at[id] = len(out)
+			out = append(out, r)
+		case len(r.pods) > len(out[i].pods):
+			r.also, out[i].also = append(out[i].also, out[i]), nil
+			out[i] = r
+		default:
+			out[i].also = append(out[i].also, r)
+		}
+	}
+	return out
+}
+
 // nodeSubnets are the subnets by which nodes' traffic leaves, by id.
 func nodeSubnets(v *facts.View) map[string]*routed {
 	subnets, tables := byID(facts.Subnets.In(v)), facts.RouteTables.In(v)
 	settings := cniOf(facts.DaemonSets.In(v))
 	used := map[string]*routed{}
+	at := func(eni ec2types.NetworkInterface) *routed {
+		id := val(eni.SubnetId)
+		s, known := subnets[id]
+		if !known || val(s.CidrBlock) == "" { // not read, or IPv6 only
+			return nil
+		}
+		if used[id] == nil {
+			t, explicit := reach.TableOf(tables, val(s.VpcId), id)
+			used[id] = &routed{subnet: s, table: t, explicit: explicit, symptoms: map[string]string{}}
+		}
+		return used[id]
+	}
 	for _, n := range nodesOf(facts.Nodes.In(v), facts.NetworkInterfaces.In(v)) {
 		leaving := n.interfaces[:1]
 		if settings.externalSNAT {
 			leaving = n.interfaces
 		}
 		for _, eni := range leaving {
-			id := val(eni.SubnetId)
-			s, known := subnets[id]
-			if !known || val(s.CidrBlock) == "" { // not read, or IPv6 only
-				continue
-			}
-			if used[id] == nil {
-				t, explicit := reach.TableOf(tables, val(s.VpcId), id)
-				used[id] = &routed{subnet: s, table: t, explicit: explicit, symptoms: map[string]string{}}
-			}
-			if !slices.ContainsFunc(used[id].nodes, func(o node) bool { return o.Name == n.Name }) {
-				used[id].nodes = append(used[id].nodes, n)
+			if r := at(eni); r != nil && !slices.ContainsFunc(r.nodes, func(o node) bool { return o.Name == n.Name }) {
+				r.nodes = append(r.nodes, n)
 			}
 		}
 	}
+	for _, eni := range strays(v) {
+		if r := at(eni); r != nil {
+			r.strays = append(r.strays, val(eni.Attachment.InstanceId))
+		}
+	}
 	return used
+}
+
+// strays are the primary interfaces of instances that were started for the
+// cluster, as their tags say, and are not among its nodes.
+func strays(v *facts.View) []ec2types.NetworkInterface {
+	joined := map[string]bool{}
+	nodes, clusters := facts.Nodes.In(v), facts.Clusters.In(v)
+	for i := range nodes {
+		joined[reach.Instance(&nodes[i])], joined[reach.NodeIP(&nodes[i])] = true, true
+	}
+	var out []ec2types.NetworkInterface
+	for _, eni := range facts.NetworkInterfaces.In(v) {
+		a := eni.Attachment
+		if a == nil || val(a.InstanceId) == "" || val(a.DeviceIndex) != 0 || joined[val(a.InstanceId)] || joined[val(eni.PrivateIpAddress)] {
+			continue
+		}
+		if slices.ContainsFunc(clusters, func(c ekstypes.Cluster) bool { return ofCluster(eni.TagSet, val(c.Name)) }) {
+			out = append(out, eni)
+		}
+	}
+	return out
+}
+
+// ofCluster reports whether tags are those that EKS, eksctl or Karpenter give
+// to a cluster's nodes.
+func ofCluster(tags []ec2types.Tag, cluster string) bool {
+	name, ok := tag(tags, "eks:cluster-name")
+	owned, shared := tag(tags, "kubernetes.io/cluster/"+cluster)
+	return cluster != "" && (ok && name == cluster || shared && owned == "owned")
 }
 
 // The answers of wayOut.
@@ -217,21 +287,50 @@ func (r *routed) finding(g natGateways, siblings int) diagnose.Finding {
 		Subject:  subnetRef(id),
 		Affects:  []facts.Ref{{Kind: facts.RouteTables.Kind(), ID: table}},
 		Claim: fmt.Sprintf("Nothing in subnet %s (%s, %s) can leave the VPC: %s has no default route; %s there", id, val(r.subnet.CidrBlock),
-			val(r.subnet.AvailabilityZone), how, count(len(r.nodes), "node")),
+			val(r.subnet.AvailabilityZone), how, r.hosts()),
 		Evidence: r.evidence(siblings),
 		Remedies: g.remedies(r),
 	}
-	for _, n := range r.nodes {
-		f.Affects = append(f.Affects, n.ref())
-	}
-	for _, p := range r.pods {
-		f.Affects = append(f.Affects, podRef(p))
+	for _, o := range append([]*routed{r}, r.also...) {
+		if o != r {
+			f.Affects = append(f.Affects, subnetRef(val(o.subnet.SubnetId)))
+		}
+		for _, n := range o.nodes {
+			f.Affects = append(f.Affects, n.ref())
+		}
+		for _, p := range o.pods {
+			f.Affects = append(f.Affects, podRef(p))
+		}
 	}
 	if len(r.pods) > 0 {
 		f.Severity = diagnose.Outage
 		f.Claim += fmt.Sprintf(", %s cannot pull images", count(len(r.pods), "pod"))
 	}
+	if len(r.also) > 0 {
+		f.Claim += "; the same holds for " + r.others()
+	}
 	return f
+}
+
+// others names the further subnets of r's table.
+func (r *routed) others() string {
+	var ids []string
+	for _, o := range r.also {
+		ids = append(ids, fmt.Sprintf("%s (%s)", val(o.subnet.SubnetId), o.hosts()))
+	}
+	return some(ids)
+}
+
+// hosts counts what is in r's subnet.
+func (r *routed) hosts() string {
+	if len(r.strays) == 0 {
+		return count(len(r.nodes), "node")
+	}
+	strays := count(len(r.strays), "instance") + " that did not join the cluster"
+	if len(r.nodes) == 0 {
+		return strays
+	}
+	return count(len(r.nodes), "node") + " and " + strays
 }
 
 func (r *routed) evidence(siblings int) []diagnose.Evidence {
@@ -250,6 +349,12 @@ func (r *routed) evidence(siblings int) []diagnose.Evidence {
 		want = strings.Replace(want, "subnets of nodes has", "subnets of nodes have", 1)
 	}
 	e := []diagnose.Evidence{{Fact: string(facts.RouteTables.Kind()) + "/" + val(r.table.RouteTableId), Got: strings.Join(routes, "; "), Want: want, Command: command}}
+	for _, id := range r.strays[:min(3, len(r.strays))] {
+		e = append(e, diagnose.Evidence{
+			Fact: string(facts.NetworkInterfaces.Kind()), Got: "instance " + id + " with the cluster's tags is no node", Want: "a node for each instance",
+			Command: "aws ec2 get-console-output --latest --output text --instance-id " + id,
+		})
+	}
 	for _, p := range r.pods[:min(3, len(r.pods))] {
 		e = append(e, diagnose.Evidence{
 			Fact: podRef(p).String(), Got: r.symptoms[p.Namespace+"/"+p.Name], Want: "the image is pulled",

@@ -144,7 +144,7 @@ const (
 // admit replaces the ingress rules of the cluster's group: its own members
 // and the load balancer, and more.
 func admit(more string) string {
-	return "-- ec2/security-groups.json --\nSecurityGroups:\n- GroupId: " + clusterSG + "\n  IpPermissions: [{IpProtocol: '-1', UserIdGroupPairs: [{GroupId: " + clusterSG + "}]}" + more + "]\n"
+	return "-- ec2/security-groups.json --\nSecurityGroups:\n- GroupId: " + clusterSG + "\n  IpPermissions: [{IpProtocol: '-1', UserIdGroupPairs: [{GroupId: " + clusterSG + "}]}" + from("tcp", "443", "UserIdGroupPairs: [{GroupId: "+appsSG+"}]") + more + "]\n"
 }
 
 func from(protocol, port, source string) string {
@@ -161,12 +161,21 @@ func TestNodeToNodeSGBlocked(t *testing.T) {
 	cidr := "IpRanges: [{CidrIp: 10.0.8.0/21}]"
 	cases{
 		{"blocked", base, "", dns},
+		{"members may resolve, and call one Service: on purpose", "node-sg-admits-only-dns", cart("{ports: [{name: http, port: 80, targetPort: 9090}]}") + `-- ec2/security-groups.yaml --
+SecurityGroups:
+- GroupId: sg-0e30000000000000e
+  IpPermissions:
+  - {IpProtocol: udp, FromPort: 53, ToPort: 53, UserIdGroupPairs: [{GroupId: sg-0e30000000000000e}]}
+  - {IpProtocol: tcp, FromPort: 9090, ToPort: 9090, UserIdGroupPairs: [{GroupId: sg-0e30000000000000e}]}
+  - {IpProtocol: tcp, FromPort: 10250, ToPort: 10250, UserIdGroupPairs: [{GroupId: sg-0e30000000000000e}, {GroupId: sg-0c10000000000000c}]}
+  - {IpProtocol: tcp, FromPort: 9443, ToPort: 9443, UserIdGroupPairs: [{GroupId: sg-0c10000000000000c}]}
+`, []string{`service-targetport-mismatch shop/cart | kubectl -n shop patch service cart --type=json -p '[{"op":"test","path":"/spec/ports/0/port","value":80},{"op":"replace","path":"/spec/ports/0/targetPort","value":8080}]'`}},
 		{"needed ports open by group", base, admit(from("udp", "53", group) + from("tcp", "53", group)), nil},
 		{"needed ports open by address", base, admit(from("udp", "53", cidr)), nil},
 		{"all open by address", base, admit(", {IpProtocol: '-1', " + cidr + "}"), nil},
 		{"the rule is for one zone's addresses only", base, admit(from("udp", "53", "IpRanges: [{CidrIp: 10.0.99.0/24}]")), dns},
 		{"a prefix list may hold the rule", base, admit(from("udp", "53", "PrefixListIds: [{PrefixListId: pl-1}]")), nil},
-		{"a further group on the nodes was not read", base, admit("") + "-- ec2/network-interfaces.json --\nNetworkInterfaces:\n" + withGroups("sg-0fffffffffffffff0", "eni-0c1100000000000a1", "eni-0c1200000000000a1", "eni-0c1100000000000c1", "eni-0c1200000000000c1"), nil},
+		{"a further group on the nodes was not read", base, admit("") + "-- ec2/network-interfaces.json --\nNetworkInterfaces:\n" + withGroups("sg-0fffffffffffffff0}, {GroupId: "+clusterSG, "eni-0c1100000000000a1", "eni-0c1200000000000a1", "eni-0c1100000000000c1", "eni-0c1200000000000c1"), nil},
 		{"the nodes have the cluster's group as well", base, "-- ec2/network-interfaces.json --\nNetworkInterfaces:\n" + withGroups(appsSG+"}, {GroupId: "+clusterSG, "eni-0a1100000000000a1", "eni-0a1200000000000a1", "eni-0a1100000000000b1", "eni-0a1200000000000b1"), nil},
 		{"all pods of the group have branch interfaces", base, branches(), nil},
 		{"only the DNS metrics port is open", base, admit(from("tcp", "9153", group)), dns},

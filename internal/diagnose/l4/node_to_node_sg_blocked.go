@@ -31,15 +31,18 @@ one need of Services in the other must be blocked, by ingress of the destination
 cluster DNS; a Service of the same namespace; and a Service of another namespace if a NetworkPolicy expressly admits those
 pods, their environment names the Service, the question does, or nobody else could be meant: its own namespace has no other
 pods and no load balancer sends to it. If one needed port is open the groups were set up on
-purpose, and nothing is reported. Rules with prefix lists, and groups that were not read, count as open.
+purpose, and nothing is reported. Among the members of one set open DNS is no such sign: a module that admits of the
+group itself only port 53 leaves the rest to whether two pods happen to share a node. Rules with prefix lists, and groups
+that were not read, count as open.
 
 Looks alike: a NetworkPolicy (it blocks within a node as well); a network ACL (it differs by subnet); pods with a branch
 interface, which a SecurityGroupPolicy gives groups of their own.
 
 Fix: admit the needed ports from the other side's group. Adding the cluster security group to the launch template and
 replacing the nodes gives what EKS does by default.`,
-	Needs: []facts.Need{facts.Pods, facts.Nodes, facts.Services, facts.NetworkInterfaces, facts.SecurityGroups},
-	Wants: []facts.Need{facts.NetworkPolicies, facts.Namespaces, facts.Ingresses, facts.TargetGroupBindings},
+	Needs:    []facts.Need{facts.Pods, facts.Nodes, facts.Services, facts.NetworkInterfaces, facts.SecurityGroups},
+	Wants:    []facts.Need{facts.NetworkPolicies, facts.Namespaces, facts.Ingresses, facts.TargetGroupBindings},
+	CausedBy: []string{"l4/cluster-sg-removed", "l4/sg-egress-restricted"},
 	Sources: []string{
 		"https://docs.aws.amazon.com/eks/latest/userguide/sec-group-reqs.html",
 		"https://docs.aws.amazon.com/eks/latest/userguide/launch-templates.html#launch-template-security-groups",
@@ -103,8 +106,14 @@ func (t traffic) between(from, to string, ports []port) *blocked {
 		if !tried {
 			continue
 		}
-		if l == nil {
+		switch {
+		case l == nil && from == to && isDNS(p.service):
+			b.resolves = true
+			continue
+		case l == nil:
 			return nil // one needed port is open: on purpose
+		case b.resolves && isDNS(p.service):
+			continue // the other half of an open DNS
 		}
 		l.only = len(there) == len(p.pods)
 		l.waiting = slices.DeleteFunc(slices.Clone(clients), func(c spot) bool { return reach.Ready(c.pod) })
@@ -167,10 +176,11 @@ const (
 
 // A blocked is one security group that has to change.
 type blocked struct {
-	subject string          // its id
-	way     string          // ingress or egress
-	sources map[string]bool // the groups on the other side
-	links   []link
+	subject  string          // its id
+	way      string          // ingress or egress
+	sources  map[string]bool // the groups on the other side
+	links    []link
+	resolves bool // DNS is open between members of one set, which says nothing of the rest
 }
 
 // choose picks the group to change and the group by which to name the other
@@ -269,7 +279,11 @@ func (b *blocked) claim(nodes []corev1.Node) string {
 		return fmt.Sprintf("Security group %s lets none of its pods out to %s%s: %s cannot be reached", b.subject, sources, where, strings.Join(services, ", "))
 	}
 	if b.sources[b.subject] {
-		return fmt.Sprintf("Security group %s does not admit its own members: pods on different nodes cannot reach %s", b.subject, strings.Join(services, ", "))
+		except := ""
+		if b.resolves {
+			except = ", but for DNS"
+		}
+		return fmt.Sprintf("Security group %s does not admit its own members%s: pods on different nodes cannot reach %s", b.subject, except, strings.Join(services, ", "))
 	}
 	return fmt.Sprintf("Security group %s admits nothing that pods in %s need%s: they cannot reach %s", b.subject, sources, where, strings.Join(services, ", "))
 }

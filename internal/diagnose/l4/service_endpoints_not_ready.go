@@ -33,7 +33,7 @@ Fix: whatever keeps the pods from being ready. This finding is often the consequ
 it. After a bad release, go back to the one before.`,
 	Needs:    []facts.Need{facts.Services, facts.Pods},
 	Wants:    []facts.Need{facts.Events, facts.Ingresses, facts.TargetGroupBindings},
-	CausedBy: []string{"l3/subnet-ip-exhausted", "l3/private-subnet-no-default-route", "l4/node-to-node-sg-blocked", "dns/coredns-zero-ready", "dns/networkpolicy-blocks-dns"},
+	CausedBy: []string{"l3/subnet-ip-exhausted", "l3/private-subnet-no-default-route", "l4/node-to-node-sg-blocked", "l4/vpc-endpoint-sg-blocks", "dns/coredns-zero-ready", "dns/networkpolicy-blocks-dns", "l4/app-bound-localhost"},
 	Sources: []string{
 		"https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/#conditions",
 		"https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-readiness-gate",

@@ -114,6 +114,8 @@ func TestResponseCodes(t *testing.T) {
 			want: []string{id}, claim: "gets 12 where gRPC status 0 counts", manual: "logs"},
 		{name: "a group that nobody keeps", overlay: statusPath + "- {TargetGroupArn: " + web + ", TargetGroupName: legacy}\n-- kube/targetgroupbindings.yaml --\nitems:\n- {$patch: delete, metadata: {name: k8s-shop-web-6d0ecf831e, namespace: shop}}\n" + health(web, "10.0.10.101", "8080", mismatch),
 			want: []string{id}, manual: "aws elbv2 modify-target-group --target-group-arn " + web + " --health-check-path /healthz"},
+		{name: "other people's machines", overlay: statusPath + "- {TargetGroupArn: " + web + ", TargetGroupName: legacy}\n-- kube/targetgroupbindings.yaml --\nitems:\n- {$patch: delete, metadata: {name: k8s-shop-web-6d0ecf831e, namespace: shop}}\n" + health(web, "10.0.77.7", "8080", mismatch)},
+		{name: "perhaps other people's: pods are not readable", overlay: "deny: list pods\n" + statusPath + "- {TargetGroupArn: " + web + ", TargetGroupName: legacy}\n-- kube/targetgroupbindings.yaml --\nitems:\n- {$patch: delete, metadata: {name: k8s-shop-web-6d0ecf831e, namespace: shop}}\n" + health(web, "10.0.77.7", "8080", mismatch), want: []string{id}},
 	} {
 		t.Run(x.name, x.check)
 	}

@@ -3,6 +3,7 @@ package l7
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -40,7 +41,8 @@ type group struct {
 }
 
 // groups returns the target groups that a load balancer uses. One that none
-// routes to carries no traffic, whatever its targets' state.
+// routes to carries no traffic, whatever its targets' state. Groups of other
+// people's machines in the same VPC are left out.
 func groups(v *facts.View) []group {
 	health := map[string][]target{}
 	for _, h := range facts.TargetHealths.In(v) {
@@ -55,9 +57,29 @@ func groups(v *facts.View) []group {
 		g := group{tg: tg, arn: str(tg.TargetGroupArn), name: str(tg.TargetGroupName)}
 		g.targets, g.known = health[g.arn]
 		in.attach(&g)
-		out = append(out, g)
+		if !g.foreign(in) {
+			out = append(out, g)
+		}
 	}
 	return out
+}
+
+// foreign reports whether g surely has nothing to do with the cluster: no
+// controller made it, and none of its targets is a node or a pod.
+func (g group) foreign(in cluster) bool {
+	if g.managed() || g.binding != nil || len(g.targets) == 0 || !in.podsKnown || len(in.nodeOf) == 0 {
+		return false
+	}
+	return !slices.ContainsFunc(g.targets, func(t target) bool {
+		if t.Target == nil {
+			return true
+		}
+		if g.tg.TargetType == elbtypes.TargetTypeEnumInstance {
+			return in.nodeOf[str(t.Target.Id)] != ""
+		}
+		ip, err := netip.ParseAddr(str(t.Target.Id))
+		return err != nil || len(in.podsAt[ip]) > 0
+	})
 }
 
 // ref names the group in a report.

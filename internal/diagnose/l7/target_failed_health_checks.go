@@ -33,7 +33,7 @@ Fixed at the Service or the pods: most often a check of L4 (no endpoints, endpoi
 fix, and this finding stands under it.`,
 	Needs:    groupNeeds,
 	Wants:    append(groupWants[:len(groupWants):len(groupWants)], pathWants...),
-	CausedBy: []string{"l3/subnet-ip-exhausted", "l4/service-no-endpoints-selector", "l4/service-endpoints-not-ready"},
+	CausedBy: []string{"l3/subnet-ip-exhausted", "l4/service-no-endpoints-selector", "l4/service-endpoints-not-ready", "l4/service-targetport-mismatch", "l4/app-bound-localhost", "l4/service-etp-local-no-local-endpoint"},
 	Sources: []string{
 		"https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_TargetHealth.html",
 		"https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html",

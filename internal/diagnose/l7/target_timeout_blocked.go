@@ -38,6 +38,7 @@ fixed by a longer timeout.`,
 	Needs: append(groupNeeds[:len(groupNeeds):len(groupNeeds)], facts.LoadBalancers, facts.NetworkInterfaces, facts.SecurityGroups),
 	Wants: append(groupWants[:len(groupWants):len(groupWants)],
 		facts.NetworkACLs, facts.Subnets, facts.NetworkPolicies, facts.DaemonSets, facts.Addons),
+	CausedBy: []string{"l4/networkpolicy-service-port-vs-pod-port", "l4/networkpolicy-named-port-unresolved", "l4/networkpolicy-selector-matches-nothing"},
 	Sources: []string{
 		"https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_TargetHealth.html",
 		"https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html",

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -222,7 +223,8 @@ func trimMeta(m *metav1.ObjectMeta) {
 // doing. Environment values are dropped here: they may hold secrets.
 func trimPod(p *corev1.Pod) {
 	trimMeta(&p.ObjectMeta)
-	p.Spec.Volumes, p.Spec.Affinity, p.Spec.Tolerations, p.Spec.ImagePullSecrets = nil, nil, nil, nil
+	p.Spec.Volumes = tokens(p.Spec.Volumes)
+	p.Spec.Affinity, p.Spec.Tolerations, p.Spec.ImagePullSecrets = nil, nil, nil
 	for _, cs := range [][]corev1.Container{p.Spec.Containers, p.Spec.InitContainers} {
 		for i := range cs {
 			trimContainer(&cs[i], false)
@@ -237,6 +239,20 @@ func trimPod(p *corev1.Pod) {
 	for i := range p.Status.Conditions {
 		p.Status.Conditions[i].Message = facts.Redact(p.Status.Conditions[i].Message)
 	}
+}
+
+// tokens keeps the volumes that say whom a pod's token is for, such as the
+// EKS Pod Identity agent: without one it needs no way there.
+func tokens(volumes []corev1.Volume) []corev1.Volume {
+	var out []corev1.Volume
+	for _, v := range volumes {
+		if v.Projected != nil && slices.ContainsFunc(v.Projected.Sources, func(s corev1.VolumeProjection) bool {
+			return s.ServiceAccountToken != nil && s.ServiceAccountToken.Audience != ""
+		}) {
+			out = append(out, v)
+		}
+	}
+	return out
 }
 
 func trimStatus(s *corev1.ContainerStatus) {

@@ -124,8 +124,14 @@ func (w *Writer) run(ctx context.Context, a remedy.Action, dry bool) (Receipt, e
 		err = w.tag(ctx, a, dry, &r)
 	case remedy.UntagResource:
 		err = w.untag(ctx, a, dry, &r)
+	case remedy.CreateACLEntry:
+		err = w.createEntry(ctx, a, dry, &r)
+	case remedy.DeleteACLEntry:
+		err = w.deleteEntry(ctx, a, dry, &r)
 	case remedy.SetSelector:
 		err = w.setSelector(ctx, a, dry, &r)
+	case remedy.SetServicePort:
+		err = w.setServicePort(ctx, a, dry, &r)
 	case remedy.Annotate:
 		err = w.annotate(ctx, a, dry, &r)
 	case remedy.ScaleDeployment:
