@@ -1,7 +1,7 @@
 # The two commands that a newcomer needs come first. Everything else is what
 # CI and contributors use; `make check` is exactly what CI runs of the Go code.
 
-.PHONY: demo test check build lint golden docs accuracy bench fuzz peers browser image check-new clean
+.PHONY: demo test check build lint golden docs accuracy bench fuzz peers browser postgres image check-new clean
 
 GO     ?= go
 SCENE  ?= checkout-full-subnet
@@ -48,6 +48,9 @@ peers: ## The stand-ins against clients that we did not write
 
 browser: build ## The demo's page in headless Chromium; screenshots in out/screenshots
 	tools/browser
+
+postgres: ## The database tests on a real Postgres
+	tools/postgres
 
 image:
 	docker build -t hopwise .
