@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/tools/txtar"
 
@@ -165,5 +166,24 @@ func TestEveryScenarioInSlack(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A Slack that is impatient sends every event again although it was heard:
+// one question is still one report.
+func TestImpatientSlack(t *testing.T) {
+	w, err := world.Load("coredns-scaled-to-zero")
+	if err != nil {
+		t.Fatal(err)
+	}
+	th := buildWith(t, w, slack.Options{
+		NoRateLimits: true, AckTimeout: time.Nanosecond, RetryDelays: []time.Duration{time.Millisecond, 50 * time.Millisecond, 500 * time.Millisecond},
+	})
+	th.start()
+	th.slack.Say(slack.Ana, slack.Incidents, "", "<@"+slack.Bot+"> DNS failure in prod")
+	th.waitButton("rem.approve")
+	time.Sleep(time.Second) // the last redelivery has come by then
+	if n := strings.Count(th.transcript(), "[run.evidence]"); n != 1 {
+		t.Errorf("%d reports for one question:\n%s", n, th.transcript())
 	}
 }

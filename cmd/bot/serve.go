@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -107,6 +108,7 @@ func sign(a slackui.Ask) string {
 
 func (b bot) heard() {
 	b.log.Info("ready: listening to Slack")
+	go debug.FreeOSMemory() // what the start needed is garbage now; the bot may idle for days
 	if b.ready != nil {
 		b.ready()
 	}

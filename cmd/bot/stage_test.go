@@ -46,12 +46,17 @@ func perform(t testing.TB, scenario string) *theatre {
 // build makes the theatre without the bot.
 func build(t testing.TB, w *world.World) *theatre {
 	t.Helper()
+	return buildWith(t, w, slack.Options{NoRateLimits: true})
+}
+
+func buildWith(t testing.TB, w *world.World, opts slack.Options) *theatre {
+	t.Helper()
 	apis, err := standin.Start(w, 0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	th := &theatre{t: t, apis: apis, log: new(safeBuffer)}
-	th.slack = slack.New(slack.Options{NoRateLimits: true})
+	th.slack = slack.New(opts)
 	srv := httptest.NewServer(th.slack)
 	th.url = srv.URL
 	policy, err := approval.ParsePolicy("policy", []byte(demoPolicy))
