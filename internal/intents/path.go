@@ -82,7 +82,8 @@ func protocolIn(rest string) string {
 
 // notEnds are words that stand where an end could and are none.
 var notEnds = set(`nothing nobody none something anything everything everyone everybody anyone anybody somebody someone people person stuff things thing
-	traffic requests request calls call packets packet clients client connection connections version release prod-like out point agreement`)
+	traffic requests request calls call packets packet clients client connection connections version release prod-like out point agreement
+	failed failing fails error errors timeout timeouts refused webhook webhooks`)
 
 // asksPath reports whether the words alone make a request of a path: plain
 // ones do so when they address the bot, others when an end is spelled out.

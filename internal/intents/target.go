@@ -45,7 +45,7 @@ var (
 )
 
 // notNames are words that stand where a name could.
-var notNames = set(`a an the this that these those our my your his their its all any some no every each both one two three other another new old same different
+var notNames = set(`calls call requests request traffic a an the this that these those our my your his their its all any some no every each both one two three other another new old same different
 	is are was were be been has have had does do did can could will would should may might must not and or but if so as at by for from in into of off on onto out over to up with without within
 	it he she they we you i me us them who which what where when why how there here than then now still again just only also even very too
 	pending running stuck failing broken down slow unhealthy healthy unreachable empty missing internal external public private backend upstream downstream target
