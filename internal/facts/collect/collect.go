@@ -260,12 +260,12 @@ func (c *counter) total() int {
 // gap says in one line why a kind is missing.
 func gap(ctx context.Context, n facts.Need, err error) facts.Gap {
 	g := facts.Gap{Kind: n.Kind(), Permission: n.Permission(), Reason: facts.Unreachable, Detail: oneLine(err)}
-	var dep errDepends
+	root, on := rootOf(err)
 	switch {
-	case errors.As(err, &dep) && awsReason(dep.err) == facts.Denied:
-		g.Reason, g.Permission = facts.Denied, dep.on
-	case errors.As(err, &dep):
-		g.Reason = facts.Unread
+	case on != "" && awsReason(root) == facts.Denied:
+		g.Reason, g.Permission = facts.Denied, on
+	case on != "" && ctx.Err() == nil: // said as of the kind that failed, so that all that hangs on it gives one reason
+		g.Reason, g.Detail = awsReason(root), awsDetail(root)
 	case ctx.Err() != nil, errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		g.Reason, g.Detail = facts.TimedOut, "no answer in time"
 	case n.Kind().IsKube():
@@ -288,6 +288,16 @@ type errDepends struct {
 
 func (e errDepends) Error() string { return "needs " + e.on + ", which failed: " + e.err.Error() }
 func (e errDepends) Unwrap() error { return e.err }
+
+// rootOf returns what failed at the end of a chain of dependent reads, and
+// the permission of that read; "" when err is of the kind itself.
+func rootOf(err error) (root error, on string) {
+	root = err
+	for dep := (errDepends{}); errors.As(root, &dep); {
+		root, on = dep.err, dep.on
+	}
+	return root, on
+}
 
 // noConnection says which server did not answer and why; "" when one did. The
 // path is left out: what fails for one kind fails for all, and is then said

@@ -167,7 +167,7 @@ func TestTakeSaysWhatToDo(t *testing.T) {
 	}{
 		{"cluster's name has a typo", func(c *collect.Config) { c.Cluster = "shpo" }, "eks/clusters", `no cluster "shpo" in this account and region: set HOPWISE_CLUSTER and AWS_REGION (there are: shop)`},
 		{"cluster's name is missing", func(c *collect.Config) { c.Cluster = "" }, "eks/clusters", "set HOPWISE_CLUSTER (there are: shop)"},
-		{"what hangs on the cluster", func(c *collect.Config) { c.Cluster = "shpo" }, "ec2/subnets", "needs eks:DescribeCluster"},
+		{"what hangs on the cluster", func(c *collect.Config) { c.Cluster = "shpo" }, "ec2/subnets", `no cluster "shpo" in this account`},
 		{"wrong region", func(c *collect.Config) { c.AWS.Region = "us-east-1" }, "eks/clusters", "set HOPWISE_CLUSTER and AWS_REGION"},
 		{"wrong credentials", func(c *collect.Config) {
 			c.AWS.Credentials = credentials.NewStaticCredentialsProvider(standin.AccessKeyID, "wrong", "")
