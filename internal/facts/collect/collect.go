@@ -260,7 +260,7 @@ func (c *counter) total() int {
 // gap says in one line why a kind is missing.
 func gap(ctx context.Context, n facts.Need, err error) facts.Gap {
 	g := facts.Gap{Kind: n.Kind(), Permission: n.Permission(), Reason: facts.Unreachable, Detail: oneLine(err)}
-	root, on := rootOf(err)
+	on, root := rootOf(err)
 	switch {
 	case on != "" && awsReason(root) == facts.Denied:
 		g.Reason, g.Permission = facts.Denied, on
@@ -289,14 +289,14 @@ type errDepends struct {
 func (e errDepends) Error() string { return "needs " + e.on + ", which failed: " + e.err.Error() }
 func (e errDepends) Unwrap() error { return e.err }
 
-// rootOf returns what failed at the end of a chain of dependent reads, and
+// rootOf returns what failed at the end of a chain of dependent reads, and before it
 // the permission of that read; "" when err is of the kind itself.
-func rootOf(err error) (root error, on string) {
+func rootOf(err error) (on string, root error) {
 	root = err
 	for dep := (errDepends{}); errors.As(root, &dep); {
 		root, on = dep.err, dep.on
 	}
-	return root, on
+	return on, root
 }
 
 // noConnection says which server did not answer and why; "" when one did. The
