@@ -12,7 +12,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -370,17 +369,6 @@ func Decode[T any](d Doc) (T, error) {
 	var v T
 	err := json.Unmarshal(encode(d), &v)
 	return v, err
-}
-
-// IsNamespaced reports whether objects of a Kubernetes kind live in a
-// namespace.
-func IsNamespaced(kind facts.Kind) bool {
-	switch strings.TrimPrefix(string(kind), "kube/") {
-	case "nodes", "namespaces", "ingressclasses", "customresourcedefinitions", "persistentvolumes", "clusterroles",
-		"validatingwebhookconfigurations", "mutatingwebhookconfigurations", "apiservices", "cninodes":
-		return false
-	}
-	return true
 }
 
 // Become makes w the world that o is: another scenario, or the same one from
