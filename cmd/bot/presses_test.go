@@ -309,7 +309,7 @@ func TestApprovedWhereNobodyReads(t *testing.T) {
 	th.forge(slack.Bo, slack.Incidents, m.TS, value)
 	th.database(func(db *sql.DB) {
 		var state string
-		for deadline := time.Now().Add(10 * time.Second); state != "stale"; time.Sleep(10 * time.Millisecond) {
+		for deadline := time.Now().Add(30 * time.Second); state != "stale"; time.Sleep(10 * time.Millisecond) {
 			if err := db.QueryRow(`SELECT state FROM proposals`).Scan(&state); err != nil || time.Now().After(deadline) {
 				t.Fatalf("the proposal is %q: %v", state, err)
 			}

@@ -117,7 +117,7 @@ func (p *process) run() {
 	}
 	p.done = make(chan struct{})
 	go func() { _ = p.cmd.Wait(); close(p.done) }()
-	for deadline := time.Now().Add(20 * time.Second); strings.Count(p.log.String(), "ready: listening") == before; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(60 * time.Second); strings.Count(p.log.String(), "ready: listening") == before; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			p.t.Fatalf("the bot did not become ready:\n%s", p.log.String())
 		}
@@ -210,7 +210,7 @@ func TestKilledInTheMiddleOfAChange(t *testing.T) {
 	p.pressed(slack.Bo, "rem.approve")
 	select {
 	case <-h.made:
-	case <-time.After(20 * time.Second):
+	case <-time.After(60 * time.Second):
 		t.Fatalf("no change was made:\n%s", p.log.String())
 	}
 	p.kill()
@@ -251,7 +251,7 @@ func TestKilledBeforeTheChange(t *testing.T) {
 	p.pressed(slack.Bo, "rem.approve")
 	select {
 	case <-reached:
-	case <-time.After(20 * time.Second):
+	case <-time.After(60 * time.Second):
 		t.Fatalf("no change was tried:\n%s", p.log.String())
 	}
 	p.kill()

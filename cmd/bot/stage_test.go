@@ -66,7 +66,7 @@ func buildWith(t testing.TB, w *world.World, opts slack.Options) *theatre {
 	th.bot = bot{
 		settings: settings{
 			SlackBotToken: slack.BotToken, SlackAppToken: slack.AppToken, SlackAPIURL: srv.URL + "/api/",
-			DatabaseURL: "sqlite:" + filepath.Join(t.TempDir(), "hopwise.db"), Replica: "test", Deadline: 5 * time.Second,
+			DatabaseURL: "sqlite:" + filepath.Join(t.TempDir(), "hopwise.db"), Replica: "test", Deadline: 20 * time.Second,
 		},
 		clients: demoClients(apis), policy: policy, log: slog.New(slog.NewTextHandler(th.log, nil)),
 		verifyAfter: []time.Duration{0, 100 * time.Millisecond, 200 * time.Millisecond},
@@ -96,7 +96,7 @@ func (th *theatre) start() {
 		cancel()
 		select {
 		case <-ended:
-		case <-time.After(20 * time.Second):
+		case <-time.After(60 * time.Second):
 			th.t.Error("the bot did not stop")
 		}
 	}
@@ -104,7 +104,7 @@ func (th *theatre) start() {
 	case <-ready:
 	case err := <-ended:
 		th.t.Fatalf("the bot ended: %v\n%s", err, th.log.String())
-	case <-time.After(20 * time.Second):
+	case <-time.After(60 * time.Second):
 		th.t.Fatalf("the bot did not become ready\n%s", th.log.String())
 	}
 }
@@ -120,7 +120,7 @@ func (th *theatre) halt() {
 // wait waits until the thread shows what is asked for.
 func (th *theatre) wait(what string, ok func() bool) {
 	th.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
 	if err := th.slack.WaitFor(ctx, func(*slack.Server) bool { return ok() }); err != nil {
 		th.t.Fatalf("no %s: %v\nthread:\n%s\nlog:\n%s", what, err, th.transcript(), th.log.String())

@@ -25,7 +25,7 @@ func openTurns(t *testing.T, patience time.Duration) *sql.DB {
 
 func begin(t *testing.T, db *sql.DB) *sql.Tx {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	t.Cleanup(cancel)
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {

@@ -150,7 +150,7 @@ func (f *fakeSlack) next() *socket {
 	case s := <-f.sockets:
 		s.send(f.t, `{"type":"hello","num_connections":1,"debug_info":{"approximate_connection_time":18060}}`)
 		return s
-	case <-time.After(10 * time.Second):
+	case <-time.After(30 * time.Second):
 		f.t.Fatal("no connection in 10 s")
 		return nil
 	}
@@ -172,7 +172,7 @@ func (s *socket) acked(t *testing.T) map[string]any {
 			t.Fatal("connection closed before an acknowledgement")
 		}
 		return m
-	case <-time.After(5 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Fatal("no acknowledgement in 5 s")
 		return nil
 	}

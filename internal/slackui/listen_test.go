@@ -47,7 +47,7 @@ func listen(t *testing.T, cfg Config, handle func(context.Context, Event)) *hear
 		cancel()
 		select {
 		case <-h.ended:
-		case <-time.After(10 * time.Second):
+		case <-time.After(30 * time.Second):
 			t.Error("Listen does not end")
 		}
 	})
@@ -59,7 +59,7 @@ func (h *heard) next(t *testing.T) Event {
 	select {
 	case e := <-h.events:
 		return e
-	case <-time.After(5 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Fatal("no event in 5 s")
 		return nil
 	}
@@ -248,7 +248,7 @@ func TestListenFatal(t *testing.T) {
 		t.Run(code, func(t *testing.T) {
 			f := newFakeSlack(t)
 			f.on("apps.connections.open", func(int, url.Values) answer { return fails(code) })
-			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
 			err := Listen(ctx, Config{APIURL: f.URL + "/api", Log: slog.New(slog.DiscardHandler)}, nil)
 			if err == nil || !strings.Contains(err.Error(), code) || !strings.Contains(err.Error(), hints[code]) || strings.Contains(err.Error(), "\n") {

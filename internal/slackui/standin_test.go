@@ -61,7 +61,7 @@ func (d *desk) next(t *testing.T) Event {
 	select {
 	case e := <-d.events:
 		return e
-	case <-time.After(5 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Fatal("no event in 5 s")
 		return nil
 	}

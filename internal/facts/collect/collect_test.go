@@ -308,7 +308,7 @@ func TestTakeEndsWithItsContext(t *testing.T) {
 	defer cancel()
 	start := time.Now()
 	s, _ := r.Take(ctx, kinds(), facts.Target{}, nil)
-	if took := time.Since(start); took > 3*time.Second {
+	if took := time.Since(start); took > 15*time.Second {
 		t.Errorf("took %s after its context ended", took)
 	}
 	if s.Gaps["kube/pods"].Reason != facts.TimedOut {

@@ -41,7 +41,7 @@ func next(t *testing.T, w watch.Interface) string {
 			return string(ev.Type) + " " + obj.GetName()
 		}
 		return string(ev.Type) + " " + apierrors.FromObject(ev.Object).Error()
-	case <-time.After(5 * time.Second):
+	case <-time.After(30 * time.Second):
 		return "nothing"
 	}
 }
@@ -162,7 +162,7 @@ func TestInformer(t *testing.T) {
 
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("not within 10 s: %s", what)
 		}

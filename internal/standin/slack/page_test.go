@@ -42,7 +42,7 @@ func (b browser) send(v standin.PageRequest) {
 func (b browser) frame(kind string, into any) {
 	b.t.Helper()
 	for {
-		_ = b.ws.SetReadDeadline(time.Now().Add(5 * time.Second))
+		_ = b.ws.SetReadDeadline(time.Now().Add(30 * time.Second))
 		_, data, err := b.ws.ReadMessage()
 		if err != nil {
 			b.t.Fatalf("waiting for a %s frame: %v", kind, err)
@@ -94,6 +94,7 @@ func TestPageConversation(t *testing.T) {
 	ana, bo := browse(t, base, standin.Ana), browse(t, base, standin.Bo)
 	var state standin.StateFrame
 	ana.frame("state", &state)
+	bo.frame("state", &state) // from here on Bo misses nothing
 	ana.send(standin.PageRequest{Type: "say", Channel: standin.Ops, Text: "network <issue>"})
 	var said standin.MessageFrame
 	bo.frame("message", &said)

@@ -69,7 +69,7 @@ func never(socketmode.Event) bool  { return false }
 // wait fails the test if the condition does not come true.
 func wait(t *testing.T, s *standin.Server, what string, ok func(*standin.Server) bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	if err := s.WaitFor(ctx, ok); err != nil {
 		t.Fatalf("waiting for %s: %v", what, err)
@@ -79,7 +79,7 @@ func wait(t *testing.T, s *standin.Server, what string, ok func(*standin.Server)
 // next is the next event of a type.
 func next(t *testing.T, events <-chan socketmode.Event, kind socketmode.EventType) socketmode.Event {
 	t.Helper()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(30 * time.Second)
 	for {
 		select {
 		case e := <-events:

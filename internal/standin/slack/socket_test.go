@@ -45,7 +45,7 @@ type envelope struct {
 
 func read(t *testing.T, ws *websocket.Conn) envelope {
 	t.Helper()
-	_ = ws.SetReadDeadline(time.Now().Add(5 * time.Second))
+	_ = ws.SetReadDeadline(time.Now().Add(30 * time.Second))
 	var e envelope
 	if err := ws.ReadJSON(&e); err != nil {
 		t.Fatal(err)
@@ -342,7 +342,7 @@ func TestServerPingsAndAnswersPings(t *testing.T) {
 	for what, c := range map[string]chan string{"ping": pings, "pong": pongs} {
 		select {
 		case <-c:
-		case <-time.After(5 * time.Second):
+		case <-time.After(30 * time.Second):
 			t.Error("no " + what)
 		}
 	}
