@@ -6,6 +6,7 @@ import (
 
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
+	"github.com/hopwise/hopwise/internal/diagnose"
 	"github.com/hopwise/hopwise/internal/facts"
 	"github.com/hopwise/hopwise/internal/reach"
 	"github.com/hopwise/hopwise/internal/remedy"
@@ -47,20 +48,20 @@ func (g natGateways) associate(r *routed) []remedy.Remedy {
 	var other *remedy.Remedy
 	for _, t := range g.tables {
 		nat, ok := g.leadsTo(t)
-		if !ok || val(t.VpcId) != val(r.subnet.VpcId) || !g.isSiblings(t, r) {
+		if !ok || facts.Val(t.VpcId) != facts.Val(r.subnet.VpcId) || !g.isSiblings(t, r) {
 			continue
 		}
 		rem := remedy.Remedy{
-			Title: fmt.Sprintf("Associate route table %s with subnet %s", val(t.RouteTableId), val(r.subnet.SubnetId)),
+			Title: fmt.Sprintf("Associate route table %s with subnet %s", facts.Val(t.RouteTableId), facts.Val(r.subnet.SubnetId)),
 			Why: fmt.Sprintf("It sends what leaves the VPC to NAT gateway %s in %s. Every host of the subnet gets its routes; no other subnet changes.",
-				val(nat.NatGatewayId), g.zone(nat)),
-			Actions: remedy.Actions{remedy.AssociateRouteTable{RouteTable: val(t.RouteTableId), Subnet: val(r.subnet.SubnetId)}},
+				facts.Val(nat.NatGatewayId), g.zone(nat)),
+			Actions: remedy.Actions{remedy.AssociateRouteTable{RouteTable: facts.Val(t.RouteTableId), Subnet: facts.Val(r.subnet.SubnetId)}},
 		}
 		if lost := lostRoutes(r.table, t); lost != "" {
 			rem.Risk = remedy.Disruptive
 			rem.Why += " It lacks the main table's route for " + lost + "."
 		}
-		if g.zone(nat) == val(r.subnet.AvailabilityZone) {
+		if g.zone(nat) == facts.Val(r.subnet.AvailabilityZone) {
 			return []remedy.Remedy{rem}
 		}
 		if other == nil {
@@ -78,15 +79,15 @@ func (g natGateways) associate(r *routed) []remedy.Remedy {
 // is a private table of the zone that no subnet uses.
 func (g natGateways) isSiblings(t ec2types.RouteTable, r *routed) bool {
 	for _, a := range t.Associations {
-		if val(a.Main) {
+		if facts.Val(a.Main) {
 			return false
 		}
-		if id := val(a.SubnetId); id != "" && id != val(r.subnet.SubnetId) && g.used[id] != nil {
+		if id := facts.Val(a.SubnetId); id != "" && id != facts.Val(r.subnet.SubnetId) && g.used[id] != nil {
 			return true
 		}
 	}
 	nat, ok := g.leadsTo(t)
-	return ok && g.zone(nat) == val(r.subnet.AvailabilityZone)
+	return ok && g.zone(nat) == facts.Val(r.subnet.AvailabilityZone)
 }
 
 // leadsTo is the available NAT gateway of a table's active default route.
@@ -95,7 +96,7 @@ func (g natGateways) leadsTo(t ec2types.RouteTable) (ec2types.NatGateway, bool) 
 	if !ok || reach.IsBlackhole(def) {
 		return ec2types.NatGateway{}, false
 	}
-	i := slices.IndexFunc(g.list, func(n ec2types.NatGateway) bool { return val(n.NatGatewayId) == val(def.NatGatewayId) })
+	i := slices.IndexFunc(g.list, func(n ec2types.NatGateway) bool { return facts.Val(n.NatGatewayId) == facts.Val(def.NatGatewayId) })
 	if i < 0 {
 		return ec2types.NatGateway{}, false
 	}
@@ -107,27 +108,27 @@ func (g natGateways) leadsTo(t ec2types.RouteTable) (ec2types.NatGateway, bool) 
 func (g natGateways) route(r *routed) []remedy.Remedy {
 	var best *ec2types.NatGateway
 	for i, n := range g.list {
-		t, _ := reach.TableOf(g.tables, val(n.VpcId), val(n.SubnetId))
-		if val(n.VpcId) != val(r.subnet.VpcId) || t != nil && val(t.RouteTableId) == val(r.table.RouteTableId) {
+		t, _ := reach.TableOf(g.tables, facts.Val(n.VpcId), facts.Val(n.SubnetId))
+		if facts.Val(n.VpcId) != facts.Val(r.subnet.VpcId) || t != nil && facts.Val(t.RouteTableId) == facts.Val(r.table.RouteTableId) {
 			continue
 		}
-		if best == nil || g.zone(n) == val(r.subnet.AvailabilityZone) && g.zone(*best) != val(r.subnet.AvailabilityZone) {
+		if best == nil || g.zone(n) == facts.Val(r.subnet.AvailabilityZone) && g.zone(*best) != facts.Val(r.subnet.AvailabilityZone) {
 			best = &g.list[i]
 		}
 	}
 	if best == nil {
 		return []remedy.Remedy{{
 			Title:  "Make a NAT gateway and route to it",
-			Why:    "No usable NAT gateway of the VPC is known. It belongs in a public subnet of zone " + val(r.subnet.AvailabilityZone) + ".",
-			Manual: []string{g.makeOne(r), fmt.Sprintf(`aws ec2 create-route --route-table-id %s --destination-cidr-block 0.0.0.0/0 --nat-gateway-id "$NAT"`, val(r.table.RouteTableId))},
+			Why:    "No usable NAT gateway of the VPC is known. It belongs in a public subnet of zone " + facts.Val(r.subnet.AvailabilityZone) + ".",
+			Manual: []string{g.makeOne(r), fmt.Sprintf(`aws ec2 create-route --route-table-id %s --destination-cidr-block 0.0.0.0/0 --nat-gateway-id "$NAT"`, facts.Val(r.table.RouteTableId))},
 		}}
 	}
 	rem := remedy.Remedy{
-		Title:   fmt.Sprintf("Add a default route to %s through NAT gateway %s", val(r.table.RouteTableId), val(best.NatGatewayId)),
+		Title:   fmt.Sprintf("Add a default route to %s through NAT gateway %s", facts.Val(r.table.RouteTableId), facts.Val(best.NatGatewayId)),
 		Why:     "Hosts of " + g.subnetsOf(r) + " can then reach the internet; nothing can reach them from there.",
-		Actions: remedy.Actions{remedy.CreateRoute{RouteTable: val(r.table.RouteTableId), Destination: "0.0.0.0/0", NATGateway: val(best.NatGatewayId)}},
+		Actions: remedy.Actions{remedy.CreateRoute{RouteTable: facts.Val(r.table.RouteTableId), Destination: "0.0.0.0/0", NATGateway: facts.Val(best.NatGatewayId)}},
 	}
-	if g.zone(*best) != val(r.subnet.AvailabilityZone) {
+	if g.zone(*best) != facts.Val(r.subnet.AvailabilityZone) {
 		rem.Why += " The gateway is in another zone, " + g.zone(*best) + ": traffic between zones is charged, and the subnet depends on both."
 	}
 	return []remedy.Remedy{rem}
@@ -137,8 +138,8 @@ func (g natGateways) makeOne(r *routed) string {
 	subnet := "PUBLIC_SUBNET"
 	for _, id := range sortedIDs(g.subnets) {
 		s := g.subnets[id]
-		t, _ := reach.TableOf(g.tables, val(s.VpcId), id)
-		if t == nil || val(s.AvailabilityZone) != val(r.subnet.AvailabilityZone) || val(s.VpcId) != val(r.subnet.VpcId) {
+		t, _ := reach.TableOf(g.tables, facts.Val(s.VpcId), id)
+		if t == nil || facts.Val(s.AvailabilityZone) != facts.Val(r.subnet.AvailabilityZone) || facts.Val(s.VpcId) != facts.Val(r.subnet.VpcId) {
 			continue
 		}
 		if def, ok := reach.Default(t); ok && reach.ToInternetGateway(def) {
@@ -151,27 +152,27 @@ func (g natGateways) makeOne(r *routed) string {
 // subnetsOf names the subnets that a change of r's table reaches.
 func (g natGateways) subnetsOf(r *routed) string {
 	if !r.explicit {
-		return "every subnet that falls to the main table " + val(r.table.RouteTableId)
+		return "every subnet that falls to the main table " + facts.Val(r.table.RouteTableId)
 	}
 	var ids []string
 	for _, a := range r.table.Associations {
-		if id := val(a.SubnetId); id != "" {
+		if id := facts.Val(a.SubnetId); id != "" {
 			ids = append(ids, id)
 		}
 	}
-	return some(ids)
+	return diagnose.Some(ids)
 }
 
 func (g natGateways) zone(n ec2types.NatGateway) string {
-	return val(g.subnets[val(n.SubnetId)].AvailabilityZone)
+	return facts.Val(g.subnets[facts.Val(n.SubnetId)].AvailabilityZone)
 }
 
 // lostRoutes names a destination that from has a route for and to has not.
 func lostRoutes(from *ec2types.RouteTable, to ec2types.RouteTable) string {
 	for _, r := range from.Routes {
-		dest := val(r.DestinationCidrBlock) + val(r.DestinationPrefixListId) + val(r.DestinationIpv6CidrBlock)
+		dest := facts.Val(r.DestinationCidrBlock) + facts.Val(r.DestinationPrefixListId) + facts.Val(r.DestinationIpv6CidrBlock)
 		if !slices.ContainsFunc(to.Routes, func(o ec2types.Route) bool {
-			return val(o.DestinationCidrBlock)+val(o.DestinationPrefixListId)+val(o.DestinationIpv6CidrBlock) == dest
+			return facts.Val(o.DestinationCidrBlock)+facts.Val(o.DestinationPrefixListId)+facts.Val(o.DestinationIpv6CidrBlock) == dest
 		}) {
 			return dest
 		}

@@ -4,7 +4,6 @@ package l3
 import (
 	"cmp"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -51,7 +50,7 @@ func cniOf(daemonsets []appsv1.DaemonSet) cni {
 			if container.Name != "aws-node" {
 				continue
 			}
-			c.version = imageVersion.FindString(container.Image)
+			c.version = facts.Version(container.Image)
 			c.custom = isTrue(container, "AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG")
 			c.prefixes = isTrue(container, "ENABLE_PREFIX_DELEGATION")
 			c.externalSNAT = isTrue(container, "AWS_VPC_K8S_CNI_EXTERNALSNAT")
@@ -63,8 +62,6 @@ func cniOf(daemonsets []appsv1.DaemonSet) cni {
 	return cni{problem: "the DaemonSet kube-system/aws-node is not there, or was not read"}
 }
 
-var imageVersion = regexp.MustCompile(`v\d+\.\d+\.\d+`)
-
 func noDiscovery(container corev1.Container, c cni) string {
 	var major, minor int
 	_, err := fmt.Sscanf(c.version, "v%d.%d", &major, &minor)
@@ -75,21 +72,14 @@ func noDiscovery(container corev1.Container, c cni) string {
 		return "VPC CNI " + c.version + " does not look for tagged subnets; v1.18 does"
 	case err != nil:
 		return "the version of the VPC CNI is not known"
-	case strings.EqualFold(setting(container, "ENABLE_SUBNET_DISCOVERY"), "false"):
+	case strings.EqualFold(facts.Setting(container, "ENABLE_SUBNET_DISCOVERY"), "false"):
 		return "ENABLE_SUBNET_DISCOVERY is false"
 	}
 	return ""
 }
 
-func isTrue(c corev1.Container, name string) bool { return strings.EqualFold(setting(c, name), "true") }
-
-func setting(c corev1.Container, name string) string {
-	for _, e := range c.Env {
-		if e.Name == name {
-			return strings.TrimSpace(e.Value)
-		}
-	}
-	return ""
+func isTrue(c corev1.Container, name string) bool {
+	return strings.EqualFold(facts.Setting(c, name), "true")
 }
 
 // A node is one with the interfaces that carry its pods, primary first.
@@ -115,15 +105,15 @@ func nodesOf(nodes []corev1.Node, interfaces []ec2types.NetworkInterface) []node
 func byID(subnets []ec2types.Subnet) map[string]ec2types.Subnet {
 	m := map[string]ec2types.Subnet{}
 	for _, s := range subnets {
-		m[val(s.SubnetId)] = s
+		m[facts.Val(s.SubnetId)] = s
 	}
 	return m
 }
 
 func tag(tags []ec2types.Tag, key string) (string, bool) {
 	for _, t := range tags {
-		if val(t.Key) == key {
-			return val(t.Value), true
+		if facts.Val(t.Key) == key {
+			return facts.Val(t.Value), true
 		}
 	}
 	return "", false
@@ -133,29 +123,4 @@ func subnetRef(id string) facts.Ref { return facts.Ref{Kind: facts.Subnets.Kind(
 
 func podRef(p *corev1.Pod) facts.Ref {
 	return facts.Ref{Kind: facts.Pods.Kind(), ID: p.Namespace + "/" + p.Name}
-}
-
-// val is what p points to, or the zero value.
-func val[T any](p *T) T {
-	if p == nil {
-		var zero T
-		return zero
-	}
-	return *p
-}
-
-// count writes "1 pod" and "3 pods".
-func count(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}
-
-// some lists the first few of names.
-func some(names []string) string {
-	if len(names) > 4 {
-		return fmt.Sprintf("%s and %d more", strings.Join(names[:3], ", "), len(names)-3)
-	}
-	return strings.Join(names, ", ")
 }

@@ -9,6 +9,7 @@ import (
 
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
+	"github.com/hopwise/hopwise/internal/facts"
 	"github.com/hopwise/hopwise/internal/reach"
 	"github.com/hopwise/hopwise/internal/remedy"
 )
@@ -17,12 +18,12 @@ import (
 // 100.64.0.0/10 with a subnet for each zone that has nodes. A person runs it:
 // it changes what peers and firewalls must know.
 func (p pool) newRange(x *exhausted) (remedy.Remedy, bool) {
-	i := slices.IndexFunc(p.vpcs, func(v ec2types.Vpc) bool { return val(v.VpcId) == val(x.subnet.VpcId) })
+	i := slices.IndexFunc(p.vpcs, func(v ec2types.Vpc) bool { return facts.Val(v.VpcId) == facts.Val(x.subnet.VpcId) })
 	if i < 0 {
 		return remedy.Remedy{}, false
 	}
 	block, ok := freeBlock(p.vpcs[i])
-	zones := p.zones(val(x.subnet.VpcId))
+	zones := p.zones(facts.Val(x.subnet.VpcId))
 	if !ok || len(zones) == 0 {
 		return remedy.Remedy{}, false
 	}
@@ -31,7 +32,7 @@ func (p pool) newRange(x *exhausted) (remedy.Remedy, bool) {
 		Why: "It overlaps none of the VPC's own ranges; compare it with peered networks first. Prefix delegation can raise the number of pods per node " +
 			"afterwards, in the new subnets; it makes no addresses in a full one.",
 		Risk:   remedy.Safe,
-		Manual: []string{fmt.Sprintf("aws ec2 associate-vpc-cidr-block --vpc-id %s --cidr-block %s", val(x.subnet.VpcId), block)},
+		Manual: []string{fmt.Sprintf("aws ec2 associate-vpc-cidr-block --vpc-id %s --cidr-block %s", facts.Val(x.subnet.VpcId), block)},
 	}
 	for n, zone := range zones {
 		r.Manual = append(r.Manual, p.subnetCommands(x, zone, cut(block, n, len(zones)))...)
@@ -50,14 +51,14 @@ func (p pool) newRange(x *exhausted) (remedy.Remedy, bool) {
 func (p pool) subnetCommands(x *exhausted, zone string, cidr netip.Prefix) []string {
 	name := "SUBNET_" + strings.ToUpper(strings.ReplaceAll(zone, "-", "_"))
 	cmds := []string{fmt.Sprintf("%s=$(aws ec2 create-subnet --vpc-id %s --availability-zone %s --cidr-block %s --query Subnet.SubnetId --output text)",
-		name, val(x.subnet.VpcId), zone, cidr)}
+		name, facts.Val(x.subnet.VpcId), zone, cidr)}
 	for _, n := range p.nodes {
-		id := val(n.interfaces[0].SubnetId)
-		if val(p.subnets[id].AvailabilityZone) != zone {
+		id := facts.Val(n.interfaces[0].SubnetId)
+		if facts.Val(p.subnets[id].AvailabilityZone) != zone {
 			continue
 		}
-		if t, explicit := reach.TableOf(p.tables, val(x.subnet.VpcId), id); t != nil && explicit {
-			cmds = append(cmds, fmt.Sprintf(`aws ec2 associate-route-table --route-table-id %s --subnet-id "$%s"`, val(t.RouteTableId), name))
+		if t, explicit := reach.TableOf(p.tables, facts.Val(x.subnet.VpcId), id); t != nil && explicit {
+			cmds = append(cmds, fmt.Sprintf(`aws ec2 associate-route-table --route-table-id %s --subnet-id "$%s"`, facts.Val(t.RouteTableId), name))
 		}
 		break
 	}
@@ -71,8 +72,8 @@ func (p pool) subnetCommands(x *exhausted, zone string, cidr netip.Prefix) []str
 func (p pool) zones(vpc string) []string {
 	var zones []string
 	for _, n := range p.nodes {
-		if s := p.subnets[val(n.interfaces[0].SubnetId)]; val(s.VpcId) == vpc && val(s.AvailabilityZone) != "" {
-			zones = append(zones, val(s.AvailabilityZone))
+		if s := p.subnets[facts.Val(n.interfaces[0].SubnetId)]; facts.Val(s.VpcId) == vpc && facts.Val(s.AvailabilityZone) != "" {
+			zones = append(zones, facts.Val(s.AvailabilityZone))
 		}
 	}
 	slices.Sort(zones)
@@ -84,9 +85,9 @@ func (p pool) zones(vpc string) []string {
 // (docs.aws.amazon.com/vpc/latest/userguide/vpc-cidr-blocks.html).
 func freeBlock(vpc ec2types.Vpc) (netip.Prefix, bool) {
 	var used []netip.Prefix
-	blocks := []string{val(vpc.CidrBlock)}
+	blocks := []string{facts.Val(vpc.CidrBlock)}
 	for _, a := range vpc.CidrBlockAssociationSet {
-		blocks = append(blocks, val(a.CidrBlock))
+		blocks = append(blocks, facts.Val(a.CidrBlock))
 	}
 	for _, b := range blocks {
 		if p, err := netip.ParsePrefix(b); err == nil {

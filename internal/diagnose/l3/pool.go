@@ -9,6 +9,7 @@ import (
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/hopwise/hopwise/internal/facts"
 	"github.com/hopwise/hopwise/internal/reach"
 	"github.com/hopwise/hopwise/internal/remedy"
 )
@@ -65,14 +66,14 @@ func (p pool) sources(n node) []string {
 		if p.cni.custom && i == 0 {
 			continue
 		}
-		ids = append(ids, val(eni.SubnetId))
+		ids = append(ids, facts.Val(eni.SubnetId))
 	}
-	zone := p.subnets[val(n.interfaces[0].SubnetId)].AvailabilityZone
+	zone := p.subnets[facts.Val(n.interfaces[0].SubnetId)].AvailabilityZone
 	if p.cni.custom && len(ids) == 0 {
 		for _, o := range p.nodes {
 			for _, eni := range o.interfaces[1:] {
-				if val(p.subnets[val(eni.SubnetId)].AvailabilityZone) == val(zone) {
-					ids = append(ids, val(eni.SubnetId))
+				if facts.Val(p.subnets[facts.Val(eni.SubnetId)].AvailabilityZone) == facts.Val(zone) {
+					ids = append(ids, facts.Val(eni.SubnetId))
 				}
 			}
 		}
@@ -80,7 +81,7 @@ func (p pool) sources(n node) []string {
 	if p.cni.discovery || !p.cni.known && !p.cni.custom { // not known: what might give room counts as room
 		for _, id := range sortedIDs(p.subnets) {
 			s := p.subnets[id]
-			if v, ok := tag(s.Tags, cniTag); ok && v != "0" && val(s.AvailabilityZone) == val(zone) && val(s.VpcId) == val(n.interfaces[0].VpcId) {
+			if v, ok := tag(s.Tags, cniTag); ok && v != "0" && facts.Val(s.AvailabilityZone) == facts.Val(zone) && facts.Val(s.VpcId) == facts.Val(n.interfaces[0].VpcId) {
 				ids = append(ids, id)
 			}
 		}
@@ -105,12 +106,12 @@ func (p pool) remedies(x *exhausted) []remedy.Remedy {
 	var rs []remedy.Remedy
 	if s, ok := p.spare(x); ok {
 		r := remedy.Remedy{
-			Title: fmt.Sprintf("Let pods use subnet %s too", val(s.SubnetId)),
+			Title: fmt.Sprintf("Let pods use subnet %s too", facts.Val(s.SubnetId)),
 			Why: fmt.Sprintf("The VPC CNI then makes interfaces in it for nodes of %s; it has %d free addresses (%s). Rules that list only %s do not cover pods there.",
-				val(s.AvailabilityZone), val(s.AvailableIpAddressCount), val(s.CidrBlock), val(x.subnet.CidrBlock)),
+				facts.Val(s.AvailabilityZone), facts.Val(s.AvailableIpAddressCount), facts.Val(s.CidrBlock), facts.Val(x.subnet.CidrBlock)),
 			Risk: remedy.Safe,
 		}
-		a := remedy.TagResource{Resource: val(s.SubnetId), Key: cniTag, Value: "1"}
+		a := remedy.TagResource{Resource: facts.Val(s.SubnetId), Key: cniTag, Value: "1"}
 		if old, ok := tag(s.Tags, cniTag); ok {
 			a.Before = &old
 		}
@@ -136,10 +137,10 @@ func (p pool) spare(x *exhausted) (ec2types.Subnet, bool) {
 	var best ec2types.Subnet
 	for _, id := range sortedIDs(p.subnets) {
 		s := p.subnets[id]
-		if val(s.VpcId) != val(x.subnet.VpcId) || val(s.AvailabilityZone) != val(x.subnet.AvailabilityZone) || !p.suits(s, x) {
+		if facts.Val(s.VpcId) != facts.Val(x.subnet.VpcId) || facts.Val(s.AvailabilityZone) != facts.Val(x.subnet.AvailabilityZone) || !p.suits(s, x) {
 			continue
 		}
-		if val(s.AvailableIpAddressCount) > val(best.AvailableIpAddressCount) {
+		if facts.Val(s.AvailableIpAddressCount) > facts.Val(best.AvailableIpAddressCount) {
 			best = s
 		}
 	}
@@ -149,8 +150,8 @@ func (p pool) spare(x *exhausted) (ec2types.Subnet, bool) {
 func (p pool) suits(s ec2types.Subnet, x *exhausted) bool {
 	_, lb := tag(s.Tags, "kubernetes.io/role/elb")
 	_, decided := tag(s.Tags, cniTag)
-	room := int(val(s.AvailableIpAddressCount)) >= prefixSize+x.need
-	if !room || lb || decided || val(s.MapPublicIpOnLaunch) || val(s.CidrBlock) == "" || s.State != "" && s.State != ec2types.SubnetStateAvailable {
+	room := int(facts.Val(s.AvailableIpAddressCount)) >= prefixSize+x.need
+	if !room || lb || decided || facts.Val(s.MapPublicIpOnLaunch) || facts.Val(s.CidrBlock) == "" || s.State != "" && s.State != ec2types.SubnetStateAvailable {
 		return false
 	}
 	return !p.tablesKnown || p.exit(s) == p.exit(x.subnet)
@@ -158,7 +159,7 @@ func (p pool) suits(s ec2types.Subnet, x *exhausted) bool {
 
 // exit says what kind of thing a subnet's default route leads to.
 func (p pool) exit(s ec2types.Subnet) string {
-	t, _ := reach.TableOf(p.tables, val(s.VpcId), val(s.SubnetId))
+	t, _ := reach.TableOf(p.tables, facts.Val(s.VpcId), facts.Val(s.SubnetId))
 	if t == nil {
 		return "unknown"
 	}

@@ -96,7 +96,7 @@ func byTable(cut []*routed) []*routed {
 	var out []*routed
 	at := map[string]int{}
 	for _, r := range cut {
-		id := val(r.table.RouteTableId)
+		id := facts.Val(r.table.RouteTableId)
 		i, ok := at[id]
 		switch {
 		case !r.explicit:
@@ -120,13 +120,13 @@ func nodeSubnets(v *facts.View) map[string]*routed {
 	settings := cniOf(facts.DaemonSets.In(v))
 	used := map[string]*routed{}
 	at := func(eni ec2types.NetworkInterface) *routed {
-		id := val(eni.SubnetId)
+		id := facts.Val(eni.SubnetId)
 		s, known := subnets[id]
-		if !known || val(s.CidrBlock) == "" { // not read, or IPv6 only
+		if !known || facts.Val(s.CidrBlock) == "" { // not read, or IPv6 only
 			return nil
 		}
 		if used[id] == nil {
-			t, explicit := reach.TableOf(tables, val(s.VpcId), id)
+			t, explicit := reach.TableOf(tables, facts.Val(s.VpcId), id)
 			used[id] = &routed{subnet: s, table: t, explicit: explicit, symptoms: map[string]string{}}
 		}
 		return used[id]
@@ -144,7 +144,7 @@ func nodeSubnets(v *facts.View) map[string]*routed {
 	}
 	for _, eni := range strays(v) {
 		if r := at(eni); r != nil {
-			r.strays = append(r.strays, val(eni.Attachment.InstanceId))
+			r.strays = append(r.strays, facts.Val(eni.Attachment.InstanceId))
 		}
 	}
 	return used
@@ -161,10 +161,10 @@ func strays(v *facts.View) []ec2types.NetworkInterface {
 	var out []ec2types.NetworkInterface
 	for _, eni := range facts.NetworkInterfaces.In(v) {
 		a := eni.Attachment
-		if a == nil || val(a.InstanceId) == "" || val(a.DeviceIndex) != 0 || joined[val(a.InstanceId)] || joined[val(eni.PrivateIpAddress)] {
+		if a == nil || facts.Val(a.InstanceId) == "" || facts.Val(a.DeviceIndex) != 0 || joined[facts.Val(a.InstanceId)] || joined[facts.Val(eni.PrivateIpAddress)] {
 			continue
 		}
-		if slices.ContainsFunc(clusters, func(c ekstypes.Cluster) bool { return ofCluster(eni.TagSet, val(c.Name)) }) {
+		if slices.ContainsFunc(clusters, func(c ekstypes.Cluster) bool { return ofCluster(eni.TagSet, facts.Val(c.Name)) }) {
 			out = append(out, eni)
 		}
 	}
@@ -210,7 +210,7 @@ func wayOut(t *ec2types.RouteTable) int {
 		return hasDefault
 	}
 	for _, r := range t.Routes {
-		if val(r.DestinationPrefixListId) != "" && !strings.HasPrefix(reach.Via(r), "vpce-") {
+		if facts.Val(r.DestinationPrefixListId) != "" && !strings.HasPrefix(reach.Via(r), "vpce-") {
 			return unsure
 		}
 	}
@@ -268,7 +268,7 @@ func pullTimeouts(pods []corev1.Pod, events []corev1.Event) map[string]string {
 func privateEndpoints(endpoints []ec2types.VpcEndpoint, s ec2types.Subnet) bool {
 	for _, service := range []string{"ecr.api", "ecr.dkr", "s3", "sts"} {
 		if !slices.ContainsFunc(endpoints, func(e ec2types.VpcEndpoint) bool {
-			return val(e.VpcId) == val(s.VpcId) && strings.HasSuffix(val(e.ServiceName), "."+service)
+			return facts.Val(e.VpcId) == facts.Val(s.VpcId) && strings.HasSuffix(facts.Val(e.ServiceName), "."+service)
 		}) {
 			return false
 		}
@@ -277,7 +277,7 @@ func privateEndpoints(endpoints []ec2types.VpcEndpoint, s ec2types.Subnet) bool 
 }
 
 func (r *routed) finding(g natGateways, siblings int) diagnose.Finding {
-	id, table := val(r.subnet.SubnetId), val(r.table.RouteTableId)
+	id, table := facts.Val(r.subnet.SubnetId), facts.Val(r.table.RouteTableId)
 	how := "its route table " + table
 	if !r.explicit {
 		how = "it has no route table of its own, and the main one, " + table + ","
@@ -286,14 +286,14 @@ func (r *routed) finding(g natGateways, siblings int) diagnose.Finding {
 		Severity: diagnose.Degraded,
 		Subject:  subnetRef(id),
 		Affects:  []facts.Ref{{Kind: facts.RouteTables.Kind(), ID: table}},
-		Claim: fmt.Sprintf("Nothing in subnet %s (%s, %s) can leave the VPC: %s has no default route; %s there", id, val(r.subnet.CidrBlock),
-			val(r.subnet.AvailabilityZone), how, r.hosts()),
+		Claim: fmt.Sprintf("Nothing in subnet %s (%s, %s) can leave the VPC: %s has no default route; %s there", id, facts.Val(r.subnet.CidrBlock),
+			facts.Val(r.subnet.AvailabilityZone), how, r.hosts()),
 		Evidence: r.evidence(siblings),
 		Remedies: g.remedies(r),
 	}
 	for _, o := range append([]*routed{r}, r.also...) {
 		if o != r {
-			f.Affects = append(f.Affects, subnetRef(val(o.subnet.SubnetId)))
+			f.Affects = append(f.Affects, subnetRef(facts.Val(o.subnet.SubnetId)))
 		}
 		for _, n := range o.nodes {
 			f.Affects = append(f.Affects, n.ref())
@@ -304,7 +304,7 @@ func (r *routed) finding(g natGateways, siblings int) diagnose.Finding {
 	}
 	if len(r.pods) > 0 {
 		f.Severity = diagnose.Outage
-		f.Claim += fmt.Sprintf(", %s cannot pull images", count(len(r.pods), "pod"))
+		f.Claim += fmt.Sprintf(", %s cannot pull images", diagnose.Count(len(r.pods), "pod"))
 	}
 	if len(r.also) > 0 {
 		f.Claim += "; the same holds for " + r.others()
@@ -316,39 +316,39 @@ func (r *routed) finding(g natGateways, siblings int) diagnose.Finding {
 func (r *routed) others() string {
 	var ids []string
 	for _, o := range r.also {
-		ids = append(ids, fmt.Sprintf("%s (%s)", val(o.subnet.SubnetId), o.hosts()))
+		ids = append(ids, fmt.Sprintf("%s (%s)", facts.Val(o.subnet.SubnetId), o.hosts()))
 	}
-	return some(ids)
+	return diagnose.Some(ids)
 }
 
 // hosts counts what is in r's subnet.
 func (r *routed) hosts() string {
 	if len(r.strays) == 0 {
-		return count(len(r.nodes), "node")
+		return diagnose.Count(len(r.nodes), "node")
 	}
-	strays := count(len(r.strays), "instance") + " that did not join the cluster"
+	strays := diagnose.Count(len(r.strays), "instance") + " that did not join the cluster"
 	if len(r.nodes) == 0 {
 		return strays
 	}
-	return count(len(r.nodes), "node") + " and " + strays
+	return diagnose.Count(len(r.nodes), "node") + " and " + strays
 }
 
 func (r *routed) evidence(siblings int) []diagnose.Evidence {
-	id := val(r.subnet.SubnetId)
+	id := facts.Val(r.subnet.SubnetId)
 	var routes []string
 	for _, route := range r.table.Routes {
-		routes = append(routes, val(route.DestinationCidrBlock)+val(route.DestinationPrefixListId)+val(route.DestinationIpv6CidrBlock)+" via "+reach.Via(route))
+		routes = append(routes, facts.Val(route.DestinationCidrBlock)+facts.Val(route.DestinationPrefixListId)+facts.Val(route.DestinationIpv6CidrBlock)+" via "+reach.Via(route))
 	}
 	command := fmt.Sprintf("aws ec2 describe-route-tables --filters Name=association.subnet-id,Values=%s --query 'RouteTables[].Routes'", id)
 	if !r.explicit {
-		command = fmt.Sprintf("aws ec2 describe-route-tables --filters Name=vpc-id,Values=%s Name=association.main,Values=true --query 'RouteTables[].Routes'", val(r.subnet.VpcId))
+		command = fmt.Sprintf("aws ec2 describe-route-tables --filters Name=vpc-id,Values=%s Name=association.main,Values=true --query 'RouteTables[].Routes'", facts.Val(r.subnet.VpcId))
 	}
 	want := "a route for 0.0.0.0/0"
 	if siblings > 0 {
-		want += fmt.Sprintf(", as %s of nodes has", count(siblings, "other subnet"))
+		want += fmt.Sprintf(", as %s of nodes has", diagnose.Count(siblings, "other subnet"))
 		want = strings.Replace(want, "subnets of nodes has", "subnets of nodes have", 1)
 	}
-	e := []diagnose.Evidence{{Fact: string(facts.RouteTables.Kind()) + "/" + val(r.table.RouteTableId), Got: strings.Join(routes, "; "), Want: want, Command: command}}
+	e := []diagnose.Evidence{{Fact: string(facts.RouteTables.Kind()) + "/" + facts.Val(r.table.RouteTableId), Got: strings.Join(routes, "; "), Want: want, Command: command}}
 	for _, id := range r.strays[:min(3, len(r.strays))] {
 		e = append(e, diagnose.Evidence{
 			Fact: string(facts.NetworkInterfaces.Kind()), Got: "instance " + id + " with the cluster's tags is no node", Want: "a node for each instance",

@@ -147,7 +147,7 @@ func needsAddress(p *corev1.Pod) bool {
 
 // finding reports one full subnet.
 func (x *exhausted) finding(p pool) diagnose.Finding {
-	id := val(x.subnet.SubnetId)
+	id := facts.Val(x.subnet.SubnetId)
 	var names []string
 	affects := []facts.Ref{}
 	for _, pod := range x.pods {
@@ -164,8 +164,8 @@ func (x *exhausted) finding(p pool) diagnose.Finding {
 		Severity: diagnose.Degraded,
 		Subject:  subnetRef(id),
 		Affects:  affects,
-		Claim: fmt.Sprintf("Subnet %s (%s, %s) has %s left, and %s on %s for one: %s", id, val(x.subnet.CidrBlock), val(x.subnet.AvailabilityZone),
-			addresses(x.subnet), waits(len(names)), count(len(x.nodes), "node"), some(names)),
+		Claim: fmt.Sprintf("Subnet %s (%s, %s) has %s left, and %s on %s for one: %s", id, facts.Val(x.subnet.CidrBlock), facts.Val(x.subnet.AvailabilityZone),
+			addresses(x.subnet), waits(len(names)), diagnose.Count(len(x.nodes), "node"), diagnose.Some(names)),
 		Evidence: x.evidence(),
 		Remedies: p.remedies(x),
 	}
@@ -176,9 +176,9 @@ func (x *exhausted) finding(p pool) diagnose.Finding {
 }
 
 func (x *exhausted) evidence() []diagnose.Evidence {
-	id := val(x.subnet.SubnetId)
+	id := facts.Val(x.subnet.SubnetId)
 	e := []diagnose.Evidence{{
-		Fact: subnetRef(id).String(), Got: fmt.Sprintf("AvailableIpAddressCount is %d", val(x.subnet.AvailableIpAddressCount)), Want: fmt.Sprintf("at least %d", max(roomFloor, x.need)),
+		Fact: subnetRef(id).String(), Got: fmt.Sprintf("AvailableIpAddressCount is %d", facts.Val(x.subnet.AvailableIpAddressCount)), Want: fmt.Sprintf("at least %d", max(roomFloor, x.need)),
 		Command: "aws ec2 describe-subnets --subnet-ids " + id + " --query 'Subnets[].[SubnetId,AvailableIpAddressCount]' --output text",
 	}}
 	told := map[string]bool{}
@@ -197,11 +197,11 @@ func (x *exhausted) evidence() []diagnose.Evidence {
 		n := x.nodes[name]
 		var in []string
 		for _, i := range n.interfaces {
-			in = append(in, val(i.NetworkInterfaceId)+" in "+val(i.SubnetId))
+			in = append(in, facts.Val(i.NetworkInterfaceId)+" in "+facts.Val(i.SubnetId))
 		}
 		e = append(e, diagnose.Evidence{
 			Fact: n.ref().String(), Got: "its interfaces: " + strings.Join(in, ", "), Want: "an interface in a subnet with free addresses",
-			Command: fmt.Sprintf("aws ec2 describe-network-interfaces --filters Name=private-ip-address,Values=%s --query 'NetworkInterfaces[].[NetworkInterfaceId,SubnetId]' --output text", val(n.interfaces[0].PrivateIpAddress)),
+			Command: fmt.Sprintf("aws ec2 describe-network-interfaces --filters Name=private-ip-address,Values=%s --query 'NetworkInterfaces[].[NetworkInterfaceId,SubnetId]' --output text", facts.Val(n.interfaces[0].PrivateIpAddress)),
 		})
 	}
 	return e
@@ -215,7 +215,7 @@ func waits(n int) string {
 }
 
 func addresses(s ec2types.Subnet) string {
-	switch n := val(s.AvailableIpAddressCount); n {
+	switch n := facts.Val(s.AvailableIpAddressCount); n {
 	case 0:
 		return "no addresses"
 	case 1:

@@ -85,12 +85,12 @@ func restricts(acl ec2types.NetworkAcl) bool {
 	}
 	first := map[bool]ec2types.NetworkAclEntry{}
 	for _, e := range acl.Entries {
-		if f, ok := first[val(e.Egress)]; e.Ipv6CidrBlock == nil && (!ok || val(e.RuleNumber) < val(f.RuleNumber)) {
-			first[val(e.Egress)] = e
+		if f, ok := first[facts.Val(e.Egress)]; e.Ipv6CidrBlock == nil && (!ok || facts.Val(e.RuleNumber) < facts.Val(f.RuleNumber)) {
+			first[facts.Val(e.Egress)] = e
 		}
 	}
 	open := func(e ec2types.NetworkAclEntry) bool {
-		return e.RuleAction == ec2types.RuleActionAllow && val(e.Protocol) == "-1" && val(e.CidrBlock) == "0.0.0.0/0"
+		return e.RuleAction == ec2types.RuleActionAllow && facts.Val(e.Protocol) == "-1" && facts.Val(e.CidrBlock) == "0.0.0.0/0"
 	}
 	v6 := slices.ContainsFunc(acl.Entries, func(e ec2types.NetworkAclEntry) bool { return e.Ipv6CidrBlock != nil })
 	return v6 || !open(first[false]) || !open(first[true])
@@ -165,13 +165,13 @@ func (f filters) denials(c connection) []denial {
 // pass in the direction of d.
 func passesSome(acls []ec2types.NetworkAcl, d denial) bool {
 	for i := range acls {
-		if val(acls[i].NetworkAclId) != d.Rule {
+		if facts.Val(acls[i].NetworkAclId) != d.Rule {
 			continue
 		}
 		ports := []int32{1, 53, 443, kubeletPort, clientFrom}
 		for _, e := range acls[i].Entries {
 			if e.PortRange != nil {
-				ports = append(ports, val(e.PortRange.From), val(e.PortRange.To))
+				ports = append(ports, facts.Val(e.PortRange.From), facts.Val(e.PortRange.To))
 			}
 		}
 		for _, p := range ports {
@@ -262,14 +262,14 @@ func aclClaim(id string, kind int, all []denial, subnets []ec2types.Subnet) stri
 // blockOf is the CIDR block of a subnet, or an address alone.
 func blockOf(subnets []ec2types.Subnet, id string, ip netip.Addr) string {
 	for _, s := range subnets {
-		if val(s.SubnetId) != id {
+		if facts.Val(s.SubnetId) != id {
 			continue
 		}
 		if ip.Is4() && s.CidrBlock != nil {
 			return *s.CidrBlock
 		}
 		for _, a := range s.Ipv6CidrBlockAssociationSet {
-			if reach.Contains(val(a.Ipv6CidrBlock), ip) {
+			if reach.Contains(facts.Val(a.Ipv6CidrBlock), ip) {
 				return *a.Ipv6CidrBlock
 			}
 		}
@@ -283,13 +283,13 @@ const mostEntries = 20
 
 // aclRemedies adds rules that allow what is needed, before those that deny.
 func aclRemedies(id string, all []denial, acls []ec2types.NetworkAcl, subnets []ec2types.Subnet) []remedy.Remedy {
-	i := slices.IndexFunc(acls, func(a ec2types.NetworkAcl) bool { return val(a.NetworkAclId) == id })
+	i := slices.IndexFunc(acls, func(a ec2types.NetworkAcl) bool { return facts.Val(a.NetworkAclId) == id })
 	if i < 0 {
 		return nil
 	}
 	numbers := map[bool][]int32{}
 	for _, e := range acls[i].Entries {
-		numbers[val(e.Egress)] = append(numbers[val(e.Egress)], val(e.RuleNumber))
+		numbers[facts.Val(e.Egress)] = append(numbers[facts.Val(e.Egress)], facts.Val(e.RuleNumber))
 	}
 	run := remedy.Remedy{
 		Title: "Allow what is needed in " + id,
@@ -340,7 +340,7 @@ func peerSubnet(d denial) string {
 func crowded(id string, acl ec2types.NetworkAcl) remedy.Remedy {
 	r := remedy.Remedy{Title: "Make room in " + id + ", or give the subnet another network ACL", Why: "It has no free rule number before the rule that denies, or all the rules that it may have.", Risk: remedy.Disruptive}
 	for _, a := range acl.Associations {
-		r.Manual = append(r.Manual, "aws ec2 replace-network-acl-association --association-id "+val(a.NetworkAclAssociationId)+" --network-acl-id NETWORK_ACL")
+		r.Manual = append(r.Manual, "aws ec2 replace-network-acl-association --association-id "+facts.Val(a.NetworkAclAssociationId)+" --network-acl-id NETWORK_ACL")
 	}
 	return r
 }
@@ -354,10 +354,10 @@ func denyNumber(acl *ec2types.NetworkAcl, d denial) int32 {
 	}
 	first := int32(32767)
 	for _, e := range acl.Entries {
-		inBlock := reach.Contains(val(e.CidrBlock), d.peer.IP) || reach.Contains(val(e.Ipv6CidrBlock), d.peer.IP)
-		inPorts := val(e.Protocol) == "-1" || e.PortRange == nil || val(e.PortRange.From) <= hi && lo <= val(e.PortRange.To)
-		if val(e.Egress) == d.egress && e.RuleAction == ec2types.RuleActionDeny && inBlock && inPorts {
-			first = min(first, val(e.RuleNumber))
+		inBlock := reach.Contains(facts.Val(e.CidrBlock), d.peer.IP) || reach.Contains(facts.Val(e.Ipv6CidrBlock), d.peer.IP)
+		inPorts := facts.Val(e.Protocol) == "-1" || e.PortRange == nil || facts.Val(e.PortRange.From) <= hi && lo <= facts.Val(e.PortRange.To)
+		if facts.Val(e.Egress) == d.egress && e.RuleAction == ec2types.RuleActionDeny && inBlock && inPorts {
+			first = min(first, facts.Val(e.RuleNumber))
 		}
 	}
 	return first

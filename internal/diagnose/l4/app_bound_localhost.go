@@ -131,7 +131,7 @@ func deafFinding(v *facts.View, owner facts.Ref, pods []deaf) diagnose.Finding {
 	f := diagnose.Finding{
 		Severity: diagnose.Outage,
 		Subject:  owner,
-		Claim:    fmt.Sprintf("%s of %s run and refuse connections on their own address, port %d: the program listens on 127.0.0.1 or on another port, or hangs before it listens", count(len(pods), "pod"), strings.TrimPrefix(owner.String(), "kube/"), d.port),
+		Claim:    fmt.Sprintf("%s of %s run and refuse connections on their own address, port %d: the program listens on 127.0.0.1 or on another port, or hangs before it listens", diagnose.Count(len(pods), "pod"), strings.TrimPrefix(owner.String(), "kube/"), d.port),
 		Evidence: []diagnose.Evidence{{
 			Fact: podRef(d.pod).String() + " events", Got: d.message, Want: "the port is open on the pod's address",
 			Command: fmt.Sprintf("kubectl -n %s describe pod %s", ns, d.pod.Name),

@@ -58,7 +58,7 @@ func clusterAdditionalSGDeleted(v *facts.View) []diagnose.Finding {
 		Subject:  subject,
 		Claim:    fmt.Sprintf("Cluster %s is configured with security group %s, which does not exist: EKS cannot replace the control plane's interfaces, and updates fail", cp.name, strings.Join(gone, ", ")),
 		Evidence: []diagnose.Evidence{{
-			Fact: subject.String(), Got: "securityGroupIds " + strings.Join(cp.vpc.SecurityGroupIds, ", "), Want: "groups that exist in " + val(cp.vpc.VpcId),
+			Fact: subject.String(), Got: "securityGroupIds " + strings.Join(cp.vpc.SecurityGroupIds, ", "), Want: "groups that exist in " + facts.Val(cp.vpc.VpcId),
 			Command: "aws eks describe-cluster --name " + cp.name + " --query cluster.resourcesVpcConfig.securityGroupIds",
 		}, {
 			Fact: groupRef(gone[0]).String(), Got: "not among the security groups of the VPC", Want: "to be there",
@@ -83,12 +83,12 @@ func clusterAdditionalSGDeleted(v *facts.View) []diagnose.Finding {
 // nothing.
 func healthIssue(clusters []ekstypes.Cluster, name string) string {
 	for _, c := range clusters {
-		if val(c.Name) != name || c.Health == nil {
+		if facts.Val(c.Name) != name || c.Health == nil {
 			continue
 		}
 		for _, i := range c.Health.Issues {
 			if strings.Contains(string(i.Code), "SecurityGroup") {
-				return string(i.Code) + ": " + val(i.Message)
+				return string(i.Code) + ": " + facts.Val(i.Message)
 			}
 		}
 	}

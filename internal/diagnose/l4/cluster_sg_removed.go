@@ -42,7 +42,7 @@ group from the launch template.`,
 func clusterSGRemoved(v *facts.View) []diagnose.Finding {
 	cp := controlPlaneOf(v)
 	list := facts.SecurityGroups.In(v)
-	groups, cluster := reach.GroupsOf(list), val(cp.vpc.ClusterSecurityGroupId)
+	groups, cluster := reach.GroupsOf(list), facts.Val(cp.vpc.ClusterSecurityGroupId)
 	if _, known := groups[cluster]; !known || len(cp.hosts) == 0 {
 		return nil
 	}
@@ -126,8 +126,8 @@ func claimCut(name, cluster string, nodes, others []string, member bool) string 
 	}
 	switch {
 	case member && len(others) == 0:
-		return fmt.Sprintf("Cluster security group %s does not admit its own members: the control plane of %s and %s (%s) cannot reach each other", cluster, name, count(n, "node"), strings.Join(nodes, ", "))
+		return fmt.Sprintf("Cluster security group %s does not admit its own members: the control plane of %s and %s (%s) cannot reach each other", cluster, name, diagnose.Count(n, "node"), strings.Join(nodes, ", "))
 	default:
-		return fmt.Sprintf("%s (%s) lack cluster security group %s, and %s admits nothing from the control plane", count(n, "node"), strings.Join(nodes, ", "), cluster, strings.Join(others, ", "))
+		return fmt.Sprintf("%s (%s) lack cluster security group %s, and %s admits nothing from the control plane", diagnose.Count(n, "node"), strings.Join(nodes, ", "), cluster, strings.Join(others, ", "))
 	}
 }

@@ -136,8 +136,8 @@ func controlPlaneOf(v *facts.View) controlPlane {
 	var cp controlPlane
 	clusters := facts.Clusters.In(v)
 	for _, c := range clusters {
-		if val(c.Name) == v.Cluster() || len(clusters) == 1 {
-			cp.name = val(c.Name)
+		if facts.Val(c.Name) == v.Cluster() || len(clusters) == 1 {
+			cp.name = facts.Val(c.Name)
 			if c.ResourcesVpcConfig != nil {
 				cp.vpc = *c.ResourcesVpcConfig
 			}
@@ -148,7 +148,7 @@ func controlPlaneOf(v *facts.View) controlPlane {
 	}
 	interfaces := facts.NetworkInterfaces.In(v)
 	for i := range interfaces {
-		if val(interfaces[i].Description) == "Amazon EKS "+cp.name {
+		if facts.Val(interfaces[i].Description) == "Amazon EKS "+cp.name {
 			if h, ok := hostOn(&interfaces[i]); ok {
 				cp.hosts = append(cp.hosts, h)
 			}
@@ -168,7 +168,7 @@ func (cp controlPlane) groups() []string {
 			}
 		}
 	}
-	own := val(cp.vpc.ClusterSecurityGroupId)
+	own := facts.Val(cp.vpc.ClusterSecurityGroupId)
 	slices.SortFunc(ids, func(a, b string) int {
 		if (a == own) != (b == own) {
 			return map[bool]int{true: -1, false: 1}[a == own]
@@ -190,12 +190,12 @@ func (cp controlPlane) calls(to reach.Host, port int32, dest string, about ...fa
 
 // hostOn is the host at an interface's first address.
 func hostOn(eni *ec2types.NetworkInterface) (reach.Host, bool) {
-	ip, err := netip.ParseAddr(val(eni.PrivateIpAddress))
+	ip, err := netip.ParseAddr(facts.Val(eni.PrivateIpAddress))
 	return hostWith(eni, ip), err == nil
 }
 
 func hostWith(eni *ec2types.NetworkInterface, ip netip.Addr) reach.Host {
-	return reach.Host{Endpoint: reach.Endpoint{IP: ip, Groups: reach.GroupIDs(eni)}, Subnet: val(eni.SubnetId), VPC: val(eni.VpcId)}
+	return reach.Host{Endpoint: reach.Endpoint{IP: ip, Groups: reach.GroupIDs(eni)}, Subnet: facts.Val(eni.SubnetId), VPC: facts.Val(eni.VpcId)}
 }
 
 // A machine is a node with the interface that has its address.

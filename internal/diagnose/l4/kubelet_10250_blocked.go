@@ -82,7 +82,7 @@ func kubeletsBlocked(object facts.Ref, stops []stop, all int) diagnose.Finding {
 		Subject:  object,
 		Affects:  about,
 		Claim: fmt.Sprintf("%s keeps the control plane from port 10250 of %d of %s (%s): kubectl logs, exec and top fail for their pods",
-			object.ID, len(about), count(all, "node"), strings.Join(names, ", ")),
+			object.ID, len(about), diagnose.Count(all, "node"), strings.Join(names, ", ")),
 		Evidence: evidenceOf(stops),
 		Remedies: ways(stops, "the control plane to the kubelets"),
 	}

@@ -3,7 +3,6 @@
 package l4
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -114,20 +113,4 @@ func pairs(l map[string]string) string {
 		kv = append(kv, k+"="+l[k])
 	}
 	return strings.Join(kv, ",")
-}
-
-// val is what p points to, or the zero value.
-func val[T any](p *T) T {
-	if p == nil {
-		var zero T
-		return zero
-	}
-	return *p
-}
-
-func count(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }

@@ -42,13 +42,13 @@ func (cp controlPlane) members(v *facts.View) []member {
 	for i := range interfaces {
 		eni := &interfaces[i]
 		a := eni.Attachment
-		if a == nil || val(a.InstanceId) == "" || val(a.DeviceIndex) != 0 || known[val(a.InstanceId)] || !cp.owns(eni) {
+		if a == nil || facts.Val(a.InstanceId) == "" || facts.Val(a.DeviceIndex) != 0 || known[facts.Val(a.InstanceId)] || !cp.owns(eni) {
 			continue
 		}
 		if h, ok := hostOn(eni); ok {
-			id := val(a.InstanceId)
+			id := facts.Val(a.InstanceId)
 			known[id] = true
-			out = append(out, member{Host: h, name: "instance " + id, ref: facts.Ref{Kind: facts.NetworkInterfaces.Kind(), ID: val(eni.NetworkInterfaceId)}, eni: eni})
+			out = append(out, member{Host: h, name: "instance " + id, ref: facts.Ref{Kind: facts.NetworkInterfaces.Kind(), ID: facts.Val(eni.NetworkInterfaceId)}, eni: eni})
 		}
 	}
 	return out
@@ -57,7 +57,7 @@ func (cp controlPlane) members(v *facts.View) []member {
 // owns reports whether an interface is tagged as one of the cluster's nodes'.
 func (cp controlPlane) owns(eni *ec2types.NetworkInterface) bool {
 	return slices.ContainsFunc(eni.TagSet, func(t ec2types.Tag) bool {
-		return val(t.Key) == "kubernetes.io/cluster/"+cp.name && val(t.Value) == "owned" || val(t.Key) == "eks:cluster-name" && val(t.Value) == cp.name
+		return facts.Val(t.Key) == "kubernetes.io/cluster/"+cp.name && facts.Val(t.Value) == "owned" || facts.Val(t.Key) == "eks:cluster-name" && facts.Val(t.Value) == cp.name
 	})
 }
 

@@ -158,7 +158,7 @@ func (m metricsServer) finding(stops []stop, kubelets int) diagnose.Finding {
 		what = append(what, "the control plane cannot reach metrics-server")
 	}
 	if kubelets > 0 {
-		what = append(what, fmt.Sprintf("metrics-server cannot reach the kubelet of %s", count(len(nodes), "node")))
+		what = append(what, fmt.Sprintf("metrics-server cannot reach the kubelet of %s", diagnose.Count(len(nodes), "node")))
 	}
 	f := diagnose.Finding{
 		Severity: diagnose.Degraded,

@@ -305,7 +305,7 @@ func apiServer(v *facts.View) apiCaller {
 		}
 	}
 	for _, s := range facts.Subnets.In(v) {
-		if subnets[val(s.SubnetId)] && val(s.CidrBlock) != "" {
+		if subnets[facts.Val(s.SubnetId)] && facts.Val(s.CidrBlock) != "" {
 			a.peers = append(a.peers, networkingv1.NetworkPolicyPeer{IPBlock: &networkingv1.IPBlock{CIDR: *s.CidrBlock}})
 		}
 	}

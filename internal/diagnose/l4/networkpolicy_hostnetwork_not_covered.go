@@ -38,7 +38,7 @@ Fix: admit the subnets of the nodes to that port. It admits every process on the
 	Run: func(v *facts.View) []diagnose.Finding {
 		var cidrs []string
 		for _, s := range facts.Subnets.In(v) {
-			cidrs = append(cidrs, val(s.CidrBlock))
+			cidrs = append(cidrs, facts.Val(s.CidrBlock))
 		}
 		f := newFence(v)
 		if f == nil {

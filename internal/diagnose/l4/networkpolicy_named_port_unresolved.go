@@ -62,7 +62,7 @@ func (f *fence) namedPortRules() []namedRule {
 			if p.Port == nil || p.Port.Type != intstr.String {
 				continue
 			}
-			name, protocol := p.Port.StrVal, cmp.Or(val(p.Protocol), corev1.ProtocolTCP)
+			name, protocol := p.Port.StrVal, cmp.Or(facts.Val(p.Protocol), corev1.ProtocolTCP)
 			servers := f.servers(r)
 			if slices.ContainsFunc(servers, func(s *corev1.Pod) bool { _, ok := reach.NamedPort(s, name, protocol); return ok }) {
 				continue

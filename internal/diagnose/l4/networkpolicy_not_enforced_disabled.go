@@ -89,4 +89,4 @@ func agentSwitch(v *facts.View) (on, ok bool) {
 // nodeAgent is the container that enforces policies beside aws-node.
 const nodeAgent = "aws-eks-nodeagent"
 
-func isVPCCNI(a ekstypes.Addon) bool { return val(a.AddonName) == "vpc-cni" }
+func isVPCCNI(a ekstypes.Addon) bool { return facts.Val(a.AddonName) == "vpc-cni" }

@@ -62,7 +62,7 @@ func (f *fence) servicePortRules() []rightRule {
 				continue
 			}
 			fits := func(o openPort, _ *corev1.Pod) bool {
-				return o.port.Port == p.Port.IntVal && o.number != o.port.Port && o.protocol == cmp.Or(val(p.Protocol), corev1.ProtocolTCP)
+				return o.port.Port == p.Port.IntVal && o.number != o.port.Port && o.protocol == cmp.Or(facts.Val(p.Protocol), corev1.ProtocolTCP)
 			}
 			if right, ok := f.corrected(r, i, fits); ok {
 				out = append(out, right)
@@ -86,7 +86,7 @@ func (f *fence) corrected(r fenceRule, i int, fits func(openPort, *corev1.Pod) b
 			}
 			tried[o.number] = true
 			right := r
-			right.ports = []networkingv1.NetworkPolicyPort{fencePort(cmp.Or(val(r.ports[i].Protocol), corev1.ProtocolTCP), o.number)}
+			right.ports = []networkingv1.NetworkPolicyPort{fencePort(cmp.Or(facts.Val(r.ports[i].Protocol), corev1.ProtocolTCP), o.number)}
 			if w, ok := f.witness(r, right, func(x openPort, p *corev1.Pod) bool { return x.number == o.number && fits(x, p) }); ok {
 				return w, true
 			}

@@ -9,6 +9,7 @@ import (
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/hopwise/hopwise/internal/facts"
 	"github.com/hopwise/hopwise/internal/reach"
 )
 
@@ -48,7 +49,7 @@ func spots(pods []corev1.Pod, nodes []corev1.Node, interfaces []ec2types.Network
 		if eni == nil || reach.IsBranch(*eni) || len(eni.Groups) == 0 {
 			continue
 		}
-		out = append(out, spot{p, reach.Endpoint{IP: ip, Groups: reach.GroupIDs(eni)}, val(eni.SubnetId)})
+		out = append(out, spot{p, reach.Endpoint{IP: ip, Groups: reach.GroupIDs(eni)}, facts.Val(eni.SubnetId)})
 	}
 	return out
 }

@@ -87,7 +87,7 @@ func apiBlocked(object facts.Ref, stops []stop, all int) diagnose.Finding {
 		Severity: diagnose.Outage,
 		Subject:  object,
 		Affects:  refs(object, about),
-		Claim:    fmt.Sprintf("%s does not admit %d of %s to the API's private endpoint on port 443 (%s)", object.ID, n, count(all, "node"), strings.Join(names, ", ")),
+		Claim:    fmt.Sprintf("%s does not admit %d of %s to the API's private endpoint on port 443 (%s)", object.ID, n, diagnose.Count(all, "node"), strings.Join(names, ", ")),
 		Evidence: evidenceOf(stops),
 		Remedies: ways(stops, "the nodes to the API on port 443"),
 	}

@@ -72,11 +72,11 @@ func publicAddresses(v *facts.View, m member) []string {
 		return nil
 	}
 	if reach.ToInternetGateway(route) && m.eni.Association != nil {
-		return []string{val(m.eni.Association.PublicIp)}
+		return []string{facts.Val(m.eni.Association.PublicIp)}
 	}
 	var out []string
 	for _, n := range facts.NATGateways.In(v) {
-		if val(n.NatGatewayId) != reach.Via(route) {
+		if facts.Val(n.NatGatewayId) != reach.Via(route) {
 			continue
 		}
 		for _, a := range n.NatGatewayAddresses {
@@ -99,7 +99,7 @@ func shutOut(cp controlPlane, out []member, addresses, first []string) diagnose.
 	}
 	f.Affects = refs(f.Subject, f.Affects)
 	list := strings.Join(cp.vpc.PublicAccessCidrs, ", ")
-	f.Claim = fmt.Sprintf("The API of %s admits only %s, private access is off, and %s come from %s", cp.name, list, count(len(out), "node"), strings.Join(addresses, ", "))
+	f.Claim = fmt.Sprintf("The API of %s admits only %s, private access is off, and %s come from %s", cp.name, list, diagnose.Count(len(out), "node"), strings.Join(addresses, ", "))
 	f.Evidence = []diagnose.Evidence{{
 		Fact: f.Subject.String(), Got: "endpointPrivateAccess false, publicAccessCidrs " + list, Want: "private access, or a list with " + strings.Join(addresses, ", "),
 		Command: "aws eks describe-cluster --name " + cp.name + " --query cluster.resourcesVpcConfig",

@@ -177,9 +177,9 @@ func notReady(s *corev1.Service, stuck []stuckPod, users []facts.Ref) diagnose.F
 		Severity: diagnose.Outage,
 		Subject:  serviceRef(s),
 		Affects:  users,
-		Claim:    fmt.Sprintf("Service %s/%s has %s and none is ready: %s", s.Namespace, s.Name, count(len(stuck), "pod"), strings.Join(reasons, ", ")),
+		Claim:    fmt.Sprintf("Service %s/%s has %s and none is ready: %s", s.Namespace, s.Name, diagnose.Count(len(stuck), "pod"), strings.Join(reasons, ", ")),
 		Evidence: []diagnose.Evidence{{
-			Fact: serviceRef(s).String(), Got: "0 of " + count(len(stuck), "pod") + " ready", Want: "at least one",
+			Fact: serviceRef(s).String(), Got: "0 of " + diagnose.Count(len(stuck), "pod") + " ready", Want: "at least one",
 			Command: fmt.Sprintf("kubectl -n %s get endpointslices -l kubernetes.io/service-name=%s", s.Namespace, s.Name),
 		}},
 		Remedies: rollback(s, stuck),

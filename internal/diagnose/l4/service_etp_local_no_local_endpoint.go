@@ -52,7 +52,7 @@ Fix: policy Cluster, which costs the client's address (external), or a pod on ev
 			if s.Spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal {
 				found = append(found, l.external(v)...)
 			}
-			if val(s.Spec.InternalTrafficPolicy) == corev1.ServiceInternalTrafficPolicyLocal && s.Spec.ClusterIP != corev1.ClusterIPNone {
+			if facts.Val(s.Spec.InternalTrafficPolicy) == corev1.ServiceInternalTrafficPolicyLocal && s.Spec.ClusterIP != corev1.ClusterIPNone {
 				found = append(found, l.internal(v, facts.Pods.In(v))...)
 			}
 		}
@@ -85,7 +85,7 @@ func (l local) external(v *facts.View) []diagnose.Finding {
 	}
 	groups := map[string]elbtypes.TargetGroup{}
 	for _, g := range facts.TargetGroups.In(v) {
-		groups[val(g.TargetGroupArn)] = g
+		groups[facts.Val(g.TargetGroupArn)] = g
 	}
 	health := map[string][]elbtypes.TargetHealthDescription{}
 	for _, h := range facts.TargetHealths.In(v) {
@@ -101,7 +101,7 @@ func (l local) external(v *facts.View) []diagnose.Finding {
 		for _, d := range health[b.Spec.TargetGroupARN] {
 			name := ""
 			if d.Target != nil {
-				name = node[val(d.Target.Id)]
+				name = node[facts.Val(d.Target.Id)]
 			}
 			if name == "" || d.TargetHealth == nil || d.TargetHealth.State == elbtypes.TargetHealthStateEnumDraining {
 				continue
@@ -114,11 +114,11 @@ func (l local) external(v *facts.View) []diagnose.Finding {
 				dropping = append(dropping, name)
 			}
 		}
-		switch asksNode := val(g.HealthCheckPort) == strconv.Itoa(int(l.service.Spec.HealthCheckNodePort)); {
+		switch asksNode := facts.Val(g.HealthCheckPort) == strconv.Itoa(int(l.service.Spec.HealthCheckNodePort)); {
 		case len(all) > 0 && len(with) == 0:
-			found = append(found, l.dropped(diagnose.Outage, all, g, fmt.Sprintf("none of the %s of its load balancer has a ready pod, so all traffic from outside is dropped", count(len(all), "node"))))
+			found = append(found, l.dropped(diagnose.Outage, all, g, fmt.Sprintf("none of the %s of its load balancer has a ready pod, so all traffic from outside is dropped", diagnose.Count(len(all), "node"))))
 		case len(dropping) > 0 && !asksNode:
-			found = append(found, l.dropped(diagnose.Degraded, dropping, g, fmt.Sprintf("%s without a ready pod pass the load balancer's health check on port %s and drop what they get", count(len(dropping), "node"), val(g.HealthCheckPort))))
+			found = append(found, l.dropped(diagnose.Degraded, dropping, g, fmt.Sprintf("%s without a ready pod pass the load balancer's health check on port %s and drop what they get", diagnose.Count(len(dropping), "node"), facts.Val(g.HealthCheckPort))))
 		}
 	}
 	return found
@@ -126,10 +126,10 @@ func (l local) external(v *facts.View) []diagnose.Finding {
 
 func (l local) dropped(sev diagnose.Severity, nodes []string, g elbtypes.TargetGroup, what string) diagnose.Finding {
 	f := l.finding(sev, "externalTrafficPolicy", nodes, what)
-	f.Affects = append(f.Affects, facts.Ref{Kind: facts.TargetGroups.Kind(), ID: val(g.TargetGroupArn)})
+	f.Affects = append(f.Affects, facts.Ref{Kind: facts.TargetGroups.Kind(), ID: facts.Val(g.TargetGroupArn)})
 	f.Evidence = append(f.Evidence, diagnose.Evidence{
-		Fact: "elbv2/target-groups/" + val(g.TargetGroupArn) + " HealthCheckPort", Got: val(g.HealthCheckPort), Want: fmt.Sprintf("healthCheckNodePort %d, and a registered node with a ready pod", l.service.Spec.HealthCheckNodePort),
-		Command: "aws elbv2 describe-target-groups --target-group-arns " + val(g.TargetGroupArn),
+		Fact: "elbv2/target-groups/" + facts.Val(g.TargetGroupArn) + " HealthCheckPort", Got: facts.Val(g.HealthCheckPort), Want: fmt.Sprintf("healthCheckNodePort %d, and a registered node with a ready pod", l.service.Spec.HealthCheckNodePort),
+		Command: "aws elbv2 describe-target-groups --target-group-arns " + facts.Val(g.TargetGroupArn),
 	})
 	return f
 }
@@ -164,7 +164,7 @@ func (l local) internal(v *facts.View, pods []corev1.Pod) []diagnose.Finding {
 	}
 	slices.Sort(nodes)
 	nodes = slices.Compact(nodes)
-	f := l.finding(sev, "internalTrafficPolicy", nodes, fmt.Sprintf("without a ready pod of it on %s, "+what, count(len(nodes), "node"), count(len(clients), "pod")))
+	f := l.finding(sev, "internalTrafficPolicy", nodes, fmt.Sprintf("without a ready pod of it on %s, "+what, diagnose.Count(len(nodes), "node"), diagnose.Count(len(clients), "pod")))
 	for _, c := range clients {
 		f.Affects = append(f.Affects, podRef(&c))
 	}

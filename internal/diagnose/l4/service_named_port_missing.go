@@ -74,7 +74,7 @@ func (b backed) wholeServiceUnresolved() bool {
 func inSlices(b backed, all []discoveryv1.EndpointSlice) bool {
 	return slices.ContainsFunc(all, func(s discoveryv1.EndpointSlice) bool {
 		return s.Namespace == b.service.Namespace && s.Labels[discoveryv1.LabelServiceName] == b.service.Name && len(s.Endpoints) > 0 &&
-			slices.ContainsFunc(s.Ports, func(p discoveryv1.EndpointPort) bool { return val(p.Name) == b.port.Name && p.Port != nil })
+			slices.ContainsFunc(s.Ports, func(p discoveryv1.EndpointPort) bool { return facts.Val(p.Name) == b.port.Name && p.Port != nil })
 	})
 }
 
@@ -84,7 +84,7 @@ func (b backed) missing(v *facts.View, ports []backed) diagnose.Finding {
 		Severity: diagnose.Outage,
 		Subject:  serviceRef(b.service),
 		Affects:  users(b.service, facts.Ingresses.In(v), facts.TargetGroupBindings.In(v)),
-		Claim:    fmt.Sprintf("Service %s/%s sends %s to the container port %q, which none of its %s has: they declare %s", b.service.Namespace, b.service.Name, b.label(), name, count(len(b.pods), "pod"), portList(b.pods[0])),
+		Claim:    fmt.Sprintf("Service %s/%s sends %s to the container port %q, which none of its %s has: they declare %s", b.service.Namespace, b.service.Name, b.label(), name, diagnose.Count(len(b.pods), "pod"), portList(b.pods[0])),
 		Evidence: []diagnose.Evidence{
 			{Fact: b.field("targetPort"), Got: name, Want: "the name of a port of the pods", Command: b.command()},
 			{Fact: podRef(b.pods[0]).String() + " ports", Got: portList(b.pods[0]), Want: fmt.Sprintf("a port named %s/%s", name, b.protocol()), Command: b.portsCommand()},

@@ -80,7 +80,7 @@ func mismatched(v *facts.View, b backed, ports []backed) (mismatch, bool) {
 	})
 	switch {
 	case refused > 0:
-		m.sign = fmt.Sprintf("; %s of the load balancer refused there", count(refused, "target"))
+		m.sign = fmt.Sprintf("; %s of the load balancer refused there", diagnose.Count(refused, "target"))
 	case b.asked(v.Target()) && (!extra || v.Target().Port != 0):
 		// somebody says that it does not work
 	case undeclared || extra || onlySideJobs:

@@ -291,7 +291,7 @@ func (b backed) targets(v *facts.View, n int32) (healthy, refused int) {
 	}
 	for _, h := range facts.TargetHealths.In(v) {
 		for _, d := range h.TargetHealthDescriptions {
-			if !arns[h.TargetGroupArn] || d.Target == nil || d.TargetHealth == nil || val(d.Target.Port) != n || val(d.HealthCheckPort) != strconv.Itoa(int(n)) {
+			if !arns[h.TargetGroupArn] || d.Target == nil || d.TargetHealth == nil || facts.Val(d.Target.Port) != n || facts.Val(d.HealthCheckPort) != strconv.Itoa(int(n)) {
 				continue
 			}
 			switch {

@@ -116,7 +116,7 @@ func (o *overfull) finding(subject facts.Ref) diagnose.Finding {
 		Severity: diagnose.Outage,
 		Subject:  subject,
 		Affects:  refs(subject, about),
-		Claim:    fmt.Sprintf("SecurityGroupPolicies %s together give %s %d security groups, more than one network interface may have", strings.Join(names, ", "), count(len(o.pods), "pod"), len(groups)),
+		Claim:    fmt.Sprintf("SecurityGroupPolicies %s together give %s %d security groups, more than one network interface may have", strings.Join(names, ", "), diagnose.Count(len(o.pods), "pod"), len(groups)),
 		Evidence: []diagnose.Evidence{
 			{Fact: podRef(first).String(), Got: o.message, Want: "a branch interface", Command: fmt.Sprintf("kubectl -n %s describe pod %s", first.Namespace, first.Name)},
 			{Fact: subject.String(), Got: strings.Join(groups, ", "), Want: "5 groups, or as many as the quota L-2AFB9258 allows", Command: fmt.Sprintf("kubectl -n %s get securitygrouppolicies -o yaml", first.Namespace)},

@@ -7,6 +7,7 @@ import (
 
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
+	"github.com/hopwise/hopwise/internal/facts"
 	"github.com/hopwise/hopwise/internal/remedy"
 )
 
@@ -76,11 +77,11 @@ func allTraffic(to, from string) remedy.AuthorizeIngress {
 // EC2 refuses a rule that is already there.
 func admitsAll(groups []ec2types.SecurityGroup, to, from string) bool {
 	for _, g := range groups {
-		if val(g.GroupId) != to {
+		if facts.Val(g.GroupId) != to {
 			continue
 		}
 		for _, p := range g.IpPermissions {
-			if val(p.IpProtocol) == "-1" && slices.ContainsFunc(p.UserIdGroupPairs, func(u ec2types.UserIdGroupPair) bool { return val(u.GroupId) == from }) {
+			if facts.Val(p.IpProtocol) == "-1" && slices.ContainsFunc(p.UserIdGroupPairs, func(u ec2types.UserIdGroupPair) bool { return facts.Val(u.GroupId) == from }) {
 				return true
 			}
 		}

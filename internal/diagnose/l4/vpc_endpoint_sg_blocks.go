@@ -100,15 +100,15 @@ func endpointCalls(v *facts.View) []connection {
 	interfaces := map[string]*ec2types.NetworkInterface{}
 	all := facts.NetworkInterfaces.In(v)
 	for i := range all {
-		interfaces[val(all[i].NetworkInterfaceId)] = &all[i]
+		interfaces[facts.Val(all[i].NetworkInterfaceId)] = &all[i]
 	}
 	var out []connection
 	for _, e := range facts.VPCEndpoints.In(v) {
-		if e.VpcEndpointType != ec2types.VpcEndpointTypeInterface || !strings.EqualFold(string(e.State), "available") || !val(e.PrivateDnsEnabled) {
+		if e.VpcEndpointType != ec2types.VpcEndpointTypeInterface || !strings.EqualFold(string(e.State), "available") || !facts.Val(e.PrivateDnsEnabled) {
 			continue
 		}
-		service := shortService(val(e.ServiceName))
-		about := facts.Ref{Kind: facts.VPCEndpoints.Kind(), ID: val(e.VpcEndpointId)}
+		service := shortService(facts.Val(e.ServiceName))
+		about := facts.Ref{Kind: facts.VPCEndpoints.Kind(), ID: facts.Val(e.VpcEndpointId)}
 		for _, id := range e.NetworkInterfaceIds {
 			eni := interfaces[id]
 			if eni == nil || len(eni.Groups) == 0 {

@@ -203,7 +203,7 @@ func answerers(slicesOf []discoveryv1.EndpointSlice, s *corev1.Service, port cor
 		}
 		number := int32(0)
 		for _, p := range es.Ports {
-			if val(p.Name) == port.Name && p.Port != nil {
+			if facts.Val(p.Name) == port.Name && p.Port != nil {
 				number = *p.Port
 			}
 		}
