@@ -75,6 +75,7 @@ type Target struct {
 	Name      string `json:"name,omitempty"`
 	Host      string `json:"host,omitempty"`
 	Port      int32  `json:"port,omitempty"`
+	Lookup    string `json:"lookup,omitempty"` // the name that does not resolve, as it was typed: "payments", "api.example.com"
 }
 
 // IsZero reports whether the question named nothing.

@@ -11,7 +11,8 @@ type Intent struct {
 	Layers  []facts.Layer `json:"layers"`  // where the words point, most likely first; empty: nowhere in particular
 	Target  facts.Target  `json:"target"`  // what they name
 	// From is the near end when they ask whether one thing reaches another;
-	// Target is the far end then. Protocol is "tcp" or "udp" if they say so.
+	// Target is the far end then. When they say that a name does not resolve
+	// (Target.Lookup), From are the pods that ask for it. Protocol is "tcp" or "udp" if they say so.
 	From     facts.Target `json:"from,omitzero"`
 	Protocol string       `json:"protocol,omitempty"`
 	Reason   string       `json:"reason,omitempty"` // the rule that decided, for people who ask why

@@ -77,6 +77,8 @@ func target(s string) (t facts.Target, err error) {
 			t.Name = v
 		case "host":
 			t.Host = v
+		case "lookup":
+			t.Lookup = v
 		case "port":
 			n, err := strconv.Atoi(v)
 			if err != nil {

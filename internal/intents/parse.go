@@ -36,7 +36,14 @@ func Parse(text string, opt Options) Intent {
 	}
 	switch reason {
 	case ReasonSymptom, ReasonTopic, ReasonMention:
-		return Intent{Request: true, Layers: layers(said.live()), Target: target, From: from, Protocol: protocol, Reason: reason}
+		in := Intent{Request: true, Layers: layers(said.live()), Target: target, From: from, Protocol: protocol, Reason: reason}
+		if !isPath {
+			var lookup string
+			lookup, in.From = findLookup(text, target, in.Layers)
+			in.Target = wanted(target, in.From, lookup)
+			in.Target.Lookup = lookup
+		}
+		return in
 	}
 	return none(reason)
 }
