@@ -403,3 +403,14 @@ func TestDatabaseFailsWhileRunning(t *testing.T) {
 		do("ROLLBACK")
 	})
 }
+
+// A token that may not do everything is said at the start, with what to add.
+func TestMissingScopes(t *testing.T) {
+	th := buildWith(t, parse(t, ""), slack.Options{NoRateLimits: true, Scopes: []string{"chat:write", "app_mentions:read"}})
+	th.start()
+	for _, part := range []string{"lacks scopes", "channels:history", "slack-manifest.yaml"} {
+		if !strings.Contains(th.log.String(), part) {
+			t.Errorf("no %q in the log:\n%s", part, th.log.String())
+		}
+	}
+}

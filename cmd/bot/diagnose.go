@@ -196,7 +196,7 @@ func statusOf(r *diagnose.Report) error {
 	switch {
 	case len(r.Findings) > 0 || stopped:
 		return exit{status: exitFound}
-	case len(r.Unknown) > 0 || r.Path != nil && r.Path.Verdict == reach.CannotTell:
+	case len(r.Unknown) > 0 || len(r.Unexplained) > 0 || r.Path != nil && r.Path.Verdict == reach.CannotTell:
 		return exit{status: exitCouldNot}
 	}
 	return nil

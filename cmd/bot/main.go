@@ -53,7 +53,7 @@ type commands struct {
 const description = `Hopwise finds out why an EKS network is broken, and fixes it when the right people approve.
 
 Settings come from the environment; see ` + "`bot serve --help`" + `.
-Exit status: 0 nothing found, 1 something found, 2 wrong use or settings, 3 nothing found but not everything could be looked at.`
+Exit status: 0 nothing found, 1 something found, 2 wrong use or settings, 3 nothing found but not everything could be looked at or explained.`
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

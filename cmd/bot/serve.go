@@ -72,6 +72,9 @@ func serve(ctx context.Context, b bot) error {
 	if err != nil {
 		return settled(err)
 	}
+	if missing := slackui.MissingScopes(self); missing != nil {
+		b.log.Warn("the bot's token lacks scopes: some of what it hears or says will not work; add them on api.slack.com (deploy/slack-manifest.yaml has them all) and reinstall the app", "missing", missing)
+	}
 	service, editor, err := b.service(ctx, store, db, slackClient)
 	if err != nil {
 		return err

@@ -29,7 +29,9 @@ type Report struct {
 	RuledOut []RuledOut     `json:"ruled_out"`
 	Unknown  []UnknownCheck `json:"unknown"`
 	Timing   Timing         `json:"timing"`
-	Path     *reach.Path    `json:"path,omitempty"` // when one thing was asked to reach another
+	// Unexplained is what Kubernetes tells of that no finding accounts for.
+	Unexplained []Unexplained `json:"unexplained,omitempty"`
+	Path        *reach.Path   `json:"path,omitempty"` // when one thing was asked to reach another
 }
 
 // A LayerVerdict is one row of the report's board.
@@ -77,6 +79,7 @@ func Run(checks []*Check, s *facts.Snapshot, ask string, in intents.Intent) *Rep
 		Layers: board(results), RuledOut: []RuledOut{}, Unknown: []UnknownCheck{}, Path: path(s, in),
 	}
 	r.Findings = rank(results, in, r.broken())
+	r.Unexplained = unexplained(s, r.Findings)
 	if r.Intent.Layers == nil {
 		r.Intent.Layers = []facts.Layer{}
 	}
@@ -203,6 +206,8 @@ func (r *Report) Found() string {
 	switch {
 	case len(r.Findings) > 0:
 		return r.Findings[0].Claim
+	case len(r.Unexplained) > 0:
+		return fmt.Sprintf("No check explains what is seen: %s", r.Unexplained[0])
 	case len(r.Unknown) == 0:
 		return fmt.Sprintf("Nothing found: all %d checks are clear", len(r.RuledOut))
 	case len(r.RuledOut) == 0:

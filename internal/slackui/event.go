@@ -77,5 +77,4 @@ const (
 	ActionApprove  = "rem.approve"  // value: Proposal.ButtonValue
 	ActionReject   = "rem.reject"   // value: Proposal.ButtonValue
 	ActionDetails  = "rem.details"  // value: Proposal.ButtonValue
-	ActionPropose  = "rem.propose"  // value: run id ":" index of finding ":" index of remedy
 )

@@ -69,12 +69,12 @@ func TestFitKeepsButtonsAndSaysWhatIsMissing(t *testing.T) {
 }
 
 func TestTwinActions(t *testing.T) {
-	m := Fit(Message{Text: "x", Blocks: blocks(actions("a", button(ActionPropose, "r:0:0", "A", ""), button(ActionPropose, "r:0:1", "B", "")))})
+	m := Fit(Message{Text: "x", Blocks: blocks(actions("a", button(ActionReject, "r:0:0", "A", ""), button(ActionReject, "r:0:1", "B", "")))})
 	second := m.Blocks[0].(*slack.ActionBlock).Elements.ElementSet[1].(*slack.ButtonBlockElement)
 	payload, _ := json.Marshal(map[string]any{"type": "block_actions", "user": map[string]string{"id": "U"},
 		"actions": []map[string]string{{"action_id": second.ActionID, "value": second.Value}}})
 	p := Decode(envelope("interactive", string(payload)), self).(Press)
-	if second.ActionID == ActionPropose || p.Action != ActionPropose || p.Value != "r:0:1" {
+	if second.ActionID == ActionReject || p.Action != ActionReject || p.Value != "r:0:1" {
 		t.Errorf("the second button has action_id %q and decodes to %+v", second.ActionID, p)
 	}
 }

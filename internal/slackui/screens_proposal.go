@@ -201,12 +201,6 @@ func decided(p approval.Proposal) string {
 	return strings.Join(lines, " · ")
 }
 
-// ExpiredScreen is Decision for a proposal that nobody decided in time.
-func ExpiredScreen(p approval.Proposal) Message {
-	p.State = approval.Expired
-	return Decision(p, "")
-}
-
 // Refusal tells one person why a press did nothing. The sentence is the bot's
 // own and names people by mentions, so it is not escaped.
 func Refusal(ref *approval.Refusal) Message {

@@ -17,13 +17,6 @@ type ReportContext struct {
 	Asker    string   // Slack user
 	ReadOnly bool     // nobody may approve anything: fixes are shown as commands
 	Refused  []string // fixes that the APIs would not take, each with the reason
-	Offers   []Offer  // fixes that a button proposes; those that are proposed already stand in messages of their own
-}
-
-// An Offer is a button that asks for a proposal of one remedy.
-type Offer struct {
-	Title           string
-	Finding, Remedy int // indexes in the report
 }
 
 // Report is the answer: the cause in one line, its proof, what it explains,
@@ -40,6 +33,7 @@ func Report(r *diagnose.Report, rc ReportContext) Message {
 	if hops := pathBlocks(r, id); hops != nil { // what was asked is answered first
 		m.Blocks = append(hops, m.Blocks...)
 	}
+	m.Blocks = append(m.Blocks, unexplained(r, id)...)
 	m.Blocks = append(m.Blocks, layers(r, id))
 	m.Blocks = append(m.Blocks, notFound(r, id)...)
 	m.Blocks = append(m.Blocks, reportButtons(rc, id), reportFoot(r, rc, id))
@@ -207,6 +201,8 @@ func nothingFound(r *diagnose.Report, id string) []slack.Block {
 	switch {
 	case len(r.RuledOut) == 0:
 		title, rest = "Could not look", "This says nothing about the network. Grant what is named below, then check again."
+	case len(r.Unexplained) > 0:
+		title, rest = "No cause found", "The trouble is real, and none of the checks knows its cause."
 	case len(r.Unknown) > 0:
 		title, rest = "Nothing found in what could be seen", "The fault may be in what could not be looked at: see below."
 	}
@@ -214,6 +210,23 @@ func nothingFound(r *diagnose.Report, id string) []slack.Block {
 		title, rest = strings.Replace(title, "Nothing found", "Nothing else found", 1), "The path above answers what was asked."
 	}
 	return blocks(header(id+".h", title), section(id+".claim", sentence(r.Found(), 300)+"\n"+rest))
+}
+
+// unexplained shows trouble that no finding accounts for, unless the claim
+// has said it already.
+func unexplained(r *diagnose.Report, id string) []slack.Block {
+	rest := r.Unexplained
+	if len(r.Findings) == 0 && len(rest) > 0 { // nothingFound has said it
+		rest = rest[1:]
+	}
+	if len(rest) == 0 {
+		return nil
+	}
+	var lines []string
+	for _, u := range rest {
+		lines = append(lines, inline(u.String(), 300))
+	}
+	return blocks(section(id+".loose", "*Seen, and explained by no check*\n"+bullets(lines, 3, "")))
 }
 
 var verdictMarks = map[string]string{
@@ -293,14 +306,9 @@ func unknownLines(r *diagnose.Report, some int) []string {
 }
 
 func reportButtons(rc ReportContext, id string) slack.Block {
-	var offers []*slack.ButtonBlockElement
-	for _, o := range rc.Offers[:min(len(rc.Offers), 3)] {
-		offers = append(offers, button(ActionPropose, fmt.Sprintf("%s:%d:%d", rc.Run, o.Finding, o.Remedy),
-			"Propose: "+line(o.Title, 60), "Ask for approval: "+line(o.Title, 50)))
-	}
-	return actions(id+".act", append(offers,
+	return actions(id+".act",
 		button(ActionEvidence, rc.Run, "Show evidence", "Show all evidence of this report"),
-		button(ActionRetry, rc.Run, "Check again", "Run the same check again"))...)
+		button(ActionRetry, rc.Run, "Check again", "Run the same check again"))
 }
 
 func reportFoot(r *diagnose.Report, rc ReportContext, id string) slack.Block {

@@ -105,6 +105,16 @@ func decidedBy(p approval.Proposal, s approval.State, approve bool) approval.Pro
 	return p
 }
 
+// unexplainedReport is one of a cluster whose trouble no check knows.
+func unexplainedReport() *diagnose.Report {
+	r := nothing(6, 0)
+	r.Unexplained = []diagnose.Unexplained{
+		{Object: facts.Ref{Kind: facts.Pods.Kind(), ID: "shop/search-0"}, Reason: "FailedCreatePodSandBox", Message: "CNI request failed: <daemon> is not ready", Count: 3},
+		{Object: facts.Ref{Kind: facts.Pods.Kind(), ID: "shop/cart-0"}, Reason: "NetworkNotReady", Message: "cni plugin not initialized", Count: 1},
+	}
+	return r
+}
+
 func undoOf(p approval.Proposal) *approval.Proposal {
 	u := p
 	u.ID, u.UndoOf = "91c3", p.ID
@@ -128,9 +138,8 @@ func verification(v diagnose.Verdict) diagnose.Verification {
 // messages are the screens that a person can see, by golden file.
 func messages() map[string]Message {
 	rc := ReportContext{Run: "7f3a", Asker: "U1"}
-	readOnly, offers := rc, rc
+	readOnly := rc
 	readOnly.ReadOnly = true
-	offers.Offers = []Offer{{Title: "Add a CoreDNS pod", Finding: 4, Remedy: 0}, {Title: "Restart CoreDNS", Finding: 4, Remedy: 1}}
 	p := Progress{Run: "7f3a", Asker: "U1", Ask: "network issue <!channel>", Cluster: "shop", Started: noon}
 	half := p
 	half.Edit = 2
@@ -138,41 +147,41 @@ func messages() map[string]Message {
 	prop := proposal()
 	two := decidedBy(prop, approval.Open, true)
 	two.NeedsVotes, two.Remedy.Risk = 2, remedy.Disruptive
-	nobody := prop
+	nobody, expired := prop, prop
+	expired.State = approval.Expired
 	nobody.MayApprove, nobody.DryRun = nil, nil
 	applied := decidedBy(prop, approval.Applied, true)
 	return map[string]Message{
-		"first_sign":        FirstSign(p),
-		"progress":          ProgressScreen(half),
-		"progress_done":     ProgressDone(p, "https://shop.slack.com/archives/C1/p51"),
-		"stopped":           Stopped(p, "U1"),
-		"report":            Report(fullSubnet(), rc),
-		"report_read_only":  Report(fullSubnet(), readOnly),
-		"report_offers":     Report(fullSubnet(), offers),
-		"report_clear":      Report(nothing(1, 0), rc),
-		"report_partial":    Report(nothing(6, 3), rc),
-		"report_blind":      Report(nothing(0, 3), rc),
-		"proposal":          ProposalScreen(prop),
-		"proposal_two":      ProposalScreen(two),
-		"proposal_nobody":   ProposalScreen(nobody),
-		"proposal_undo":     ProposalScreen(*undoOf(prop)),
-		"approved":          Decision(decidedBy(prop, approval.Approved, true), ""),
-		"applied":           Decision(applied, ""),
-		"failed":            Decision(decidedBy(prop, approval.Failed, true), "The API server answered: forbidden"),
-		"rejected":          Decision(decidedBy(prop, approval.Rejected, false), ""),
-		"stale":             Decision(decidedBy(prop, approval.Stale, true), ""),
-		"expired":           ExpiredScreen(prop),
-		"refusal":           Refusal(&approval.Refusal{Code: "asker", Sentence: "You asked for this check, so somebody else has to approve: ask @netops"}),
-		"verdict_fixed":     Verdict(verification(diagnose.Fixed), applied, undoOf(prop)),
-		"verdict_persists":  Verdict(verification(diagnose.Persists), applied, undoOf(prop)),
-		"verdict_moved":     Verdict(verification(diagnose.Moved), applied, undoOf(prop)),
-		"verdict_unchecked": Verdict(verification(diagnose.Unverified), applied, nil),
+		"first_sign":         FirstSign(p),
+		"progress":           ProgressScreen(half),
+		"progress_done":      ProgressDone(p, "https://shop.slack.com/archives/C1/p51"),
+		"stopped":            Stopped(p, "U1"),
+		"report":             Report(fullSubnet(), rc),
+		"report_read_only":   Report(fullSubnet(), readOnly),
+		"report_clear":       Report(nothing(1, 0), rc),
+		"report_partial":     Report(nothing(6, 3), rc),
+		"report_unexplained": Report(unexplainedReport(), rc),
+		"report_blind":       Report(nothing(0, 3), rc),
+		"proposal":           ProposalScreen(prop),
+		"proposal_two":       ProposalScreen(two),
+		"proposal_nobody":    ProposalScreen(nobody),
+		"proposal_undo":      ProposalScreen(*undoOf(prop)),
+		"approved":           Decision(decidedBy(prop, approval.Approved, true), ""),
+		"applied":            Decision(applied, ""),
+		"failed":             Decision(decidedBy(prop, approval.Failed, true), "The API server answered: forbidden"),
+		"rejected":           Decision(decidedBy(prop, approval.Rejected, false), ""),
+		"stale":              Decision(decidedBy(prop, approval.Stale, true), ""),
+		"expired":            Decision(expired, ""),
+		"refusal":            Refusal(&approval.Refusal{Code: "asker", Sentence: "You asked for this check, so somebody else has to approve: ask @netops"}),
+		"verdict_fixed":      Verdict(verification(diagnose.Fixed), applied, undoOf(prop)),
+		"verdict_persists":   Verdict(verification(diagnose.Persists), applied, undoOf(prop)),
+		"verdict_moved":      Verdict(verification(diagnose.Moved), applied, undoOf(prop)),
+		"verdict_unchecked":  Verdict(verification(diagnose.Unverified), applied, nil),
 		"failure": FailureScreen(Failure{Run: "7f3a", What: "The Kubernetes API server did not answer within 10 s", Known: []string{"AWS answers"},
 			NotChecked: []string{"Services", "DNS"}, Next: "Check the API server's address in the kubeconfig, then try again"}),
 		"failure_changed": FailureScreen(Failure{Run: "7f3a", What: "The second of two changes was refused", Changed: []string{"Tag on subnet-0b2"}}),
 		"help":            Help(),
 		"not_a_request":   NotARequest(),
-		"did_you_mean":    DidYouMean([]string{"DNS failure", "ALB returns 502"}),
 	}
 }
 
@@ -267,7 +276,7 @@ func TestNoSecrets(t *testing.T) {
 		f.Subject.ID = bait
 	}
 	r.Unknown[0].Reason, r.Unknown[0].Permission, r.RuledOut[0].Title, r.Cluster = bait, bait, bait, bait
-	rc := ReportContext{Run: "7f3a", Asker: bait, Offers: []Offer{{Title: bait}}}
+	rc := ReportContext{Run: "7f3a", Asker: bait}
 	p := proposal()
 	p.Claim, p.Cluster, p.DryRun, p.MayApprove = bait, bait, []string{bait}, []string{bait}
 	p.Remedy.Title, p.Remedy.Why = bait, bait
@@ -276,9 +285,9 @@ func TestNoSecrets(t *testing.T) {
 	pr := Progress{Run: "r", Asker: bait, Ask: bait, Cluster: bait, Steps: []Step{{bait, Running, bait}}}
 	v := diagnose.Verification{Verdict: diagnose.Fixed, Changes: []diagnose.Change{{Finding: r.Findings[0], Before: bait, After: bait}}}
 	out := []any{
-		Report(r, rc), Evidence(r, rc), ProposalScreen(p), Details(p), Decision(p, bait), ExpiredScreen(p), Refusal(&approval.Refusal{Sentence: bait}),
+		Report(r, rc), Evidence(r, rc), ProposalScreen(p), Details(p), Decision(p, bait), Refusal(&approval.Refusal{Sentence: bait}),
 		Verdict(v, p, &p), FailureScreen(Failure{Run: "r", What: bait, Known: []string{bait}, NotChecked: []string{bait}, Changed: []string{bait}, Next: bait}),
-		ProgressScreen(pr), ProgressDone(pr, ""), Stopped(pr, bait), DidYouMean([]string{bait}),
+		ProgressScreen(pr), ProgressDone(pr, ""), Stopped(pr, bait),
 	}
 	for i, o := range out {
 		raw := indented(t, o)

@@ -127,19 +127,3 @@ func NotARequest() Message {
 			"• `network issue`\n• `DNS failure in namespace shop`\n• `ALB returns 502`\n`help` says more.")),
 	})
 }
-
-// DidYouMean answers a mention that is close to requests the bot knows, which
-// it names.
-func DidYouMean(guesses []string) Message {
-	if len(guesses) == 0 {
-		return NotARequest()
-	}
-	var lines []string
-	for _, g := range guesses {
-		lines = append(lines, code(g))
-	}
-	return Fit(Message{
-		Text:   "I am not sure what to look at. Did you mean: " + inline(guesses[0], 100) + "?",
-		Blocks: blocks(section("did-you-mean", "I am not sure what to look at. Did you mean one of these? Write it again in these words.\n"+bullets(lines, 4, ""))),
-	})
-}

@@ -20,6 +20,12 @@ func Markdown(w io.Writer, r *diagnose.Report) {
 	for _, f := range r.Findings {
 		markdownFinding(w, f)
 	}
+	if len(r.Unexplained) > 0 {
+		fmt.Fprintf(w, "\n### Seen, and explained by no check\n\n")
+		for _, u := range r.Unexplained {
+			fmt.Fprintf(w, "- %s\n", inline(u.String()))
+		}
+	}
 	if len(r.Unknown) > 0 {
 		fmt.Fprintf(w, "\n### Could not look\n\n")
 		for _, g := range gaps(r) {

@@ -31,6 +31,7 @@ func Terminal(w io.Writer, r *diagnose.Report, colour bool) {
 	for i, f := range r.Findings {
 		p.finding(r, f, i)
 	}
+	p.unexplained(r)
 	p.unknown(r)
 	p.line("")
 	p.line(p.paint(faint, fmt.Sprintf("%s · %d checks clear · %d API calls in %.1f s · nothing was changed", cluster(r), len(r.RuledOut), r.Timing.Calls, float64(r.Timing.TotalMS)/1000)))
@@ -109,6 +110,21 @@ func (p printer) finding(r *diagnose.Report, f diagnose.Finding, i int) {
 		for _, u := range m.Undo() {
 			p.line(p.paint(faint, "    undo: "+safe(u.Command())))
 		}
+	}
+}
+
+func (p printer) unexplained(r *diagnose.Report) {
+	rest := r.Unexplained
+	if len(r.Findings) == 0 && r.Path == nil && len(rest) > 0 {
+		rest = rest[1:] // the headline has said it
+	}
+	if len(rest) == 0 {
+		return
+	}
+	p.line("")
+	p.line(p.paint(bold, "Seen, and explained by no check"))
+	for _, u := range rest {
+		p.line("  " + safe(u.String()))
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"time"
 
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	corev1 "k8s.io/api/core/v1"
@@ -181,21 +180,6 @@ func hasReadySibling(pod *corev1.Pod, pods []corev1.Pod) bool {
 	return slices.ContainsFunc(pods, func(o corev1.Pod) bool {
 		return o.Namespace == pod.Namespace && len(o.OwnerReferences) > 0 && o.OwnerReferences[0].Name == pod.OwnerReferences[0].Name && reach.Ready(&o)
 	})
-}
-
-// eventTime is when an event last happened; which field tells depends on the
-// reporter.
-func eventTime(e *corev1.Event) time.Time {
-	switch {
-	case e.Series != nil && !e.Series.LastObservedTime.IsZero():
-		return e.Series.LastObservedTime.Time
-	case !e.LastTimestamp.IsZero():
-		return e.LastTimestamp.Time
-	case !e.EventTime.IsZero():
-		return e.EventTime.Time
-	default:
-		return e.CreationTimestamp.Time
-	}
 }
 
 func sortedIDs(m map[string]ec2types.Subnet) []string {

@@ -101,7 +101,7 @@ func waitingPods(pods []corev1.Pod, nodes []corev1.Node, events []corev1.Event) 
 			continue
 		}
 		key := e.InvolvedObject.Namespace + "/" + e.InvolvedObject.Name
-		if old := latest[key]; old == nil || !eventTime(e).Before(eventTime(old)) {
+		if old := latest[key]; old == nil || !facts.LastSeen(e).Before(facts.LastSeen(old)) {
 			latest[key] = e
 		}
 	}

@@ -238,6 +238,9 @@ func Text(r *diagnose.Report) string {
 			}
 		}
 	}
+	for _, u := range r.Unexplained {
+		fmt.Fprintf(&b, "\nunexplained %s\n", u)
+	}
 	if len(r.Unknown) > 0 {
 		fmt.Fprintln(&b)
 	}
