@@ -49,7 +49,7 @@ func TestReportJSON(t *testing.T) {
 			switch {
 			case len(r.Findings) > 0:
 				want = exitFound
-			case len(r.Unknown) > 0:
+			case len(r.Unknown)+len(r.Unexplained) > 0:
 				want = exitCouldNot
 			}
 			if got.status != want || got.err != "" {
