@@ -33,15 +33,21 @@ func deployed(t *testing.T, name string) []byte {
 	return b
 }
 
-// granted are the permissions of a file of Kubernetes roles, as "verb
-// resource".
-func granted(t *testing.T, name string) map[string]bool {
+// A grant is one permission that a role gives.
+type grant struct {
+	permission string   // "verb resource"
+	namespace  string   // "" for all of them
+	names      []string // nil for every object
+}
+
+// grants are the permissions of a file of Kubernetes roles.
+func grants(t *testing.T, name string) (all []grant) {
 	t.Helper()
-	all := map[string]bool{}
 	for doc := range bytes.SplitSeq(deployed(t, name), []byte("\n---\n")) {
 		var role struct {
-			Kind  string
-			Rules []struct{ APIGroups, Resources, Verbs []string }
+			Kind     string
+			Metadata struct{ Namespace string }
+			Rules    []struct{ APIGroups, Resources, ResourceNames, Verbs []string }
 		}
 		if err := yaml.Unmarshal(doc, &role); err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -49,10 +55,21 @@ func granted(t *testing.T, name string) map[string]bool {
 		for _, r := range role.Rules {
 			for _, res := range r.Resources {
 				for _, verb := range r.Verbs {
-					all[verb+" "+res] = true
+					all = append(all, grant{verb + " " + res, role.Metadata.Namespace, r.ResourceNames})
 				}
 			}
 		}
+	}
+	return all
+}
+
+// granted are the permissions of a file of Kubernetes roles, as "verb
+// resource".
+func granted(t *testing.T, name string) map[string]bool {
+	t.Helper()
+	all := map[string]bool{}
+	for _, g := range grants(t, name) {
+		all[g.permission] = true
 	}
 	return all
 }
@@ -86,54 +103,76 @@ func actions(t *testing.T, name string) map[string]bool {
 }
 
 // Every fact that the bot reads is granted by the roles to read, and they
-// grant nothing that changes or reveals.
+// grant nothing that changes or reveals. What reaches further than reading is
+// in a file of its own.
 func TestReadRoles(t *testing.T) {
 	kube, cloud := granted(t, "rbac-read.yaml"), actions(t, "iam-read.json")
+	proxy := granted(t, "rbac-read-proxy.yaml")
 	for _, n := range facts.Needs {
-		if p := n.Permission(); n.Kind().IsKube() && !kube[p] || !n.Kind().IsKube() && !cloud[p] {
+		if p := n.Permission(); n.Kind().IsKube() && !kube[p] && !proxy[p] || !n.Kind().IsKube() && !cloud[p] {
 			t.Errorf("%s needs %q, which no role in deploy grants", n.Kind(), p)
 		}
 	}
-	for p := range kube {
-		verb, resource, _ := strings.Cut(p, " ")
-		if verb != "list" && p != "get configmaps" || resource == "secrets" || resource == "*" {
-			t.Errorf("rbac-read.yaml grants %q", p)
+	for _, g := range grants(t, "rbac-read.yaml") {
+		verb, resource, _ := strings.Cut(g.permission, " ")
+		byName := g.names != nil && (resource == "configmaps" || resource == "clusterroles")
+		logs := g.permission == "get pods/log" && g.namespace != ""
+		if verb != "list" && !(verb == "get" && byName) && !logs || resource == "secrets" || resource == "*" {
+			t.Errorf("rbac-read.yaml grants %q on %v in %q", g.permission, g.names, g.namespace)
 		}
 	}
+	want := []grant{{"get pods/proxy", "kube-system", nil}, {"get nodes/proxy", "", nil}}
+	if diff := cmp.Diff(want, grants(t, "rbac-read-proxy.yaml"), cmp.AllowUnexported(grant{})); diff != "" {
+		t.Errorf("rbac-read-proxy.yaml (-want +grants):\n%s", diff)
+	}
 	for a := range cloud {
-		if _, call, _ := strings.Cut(a, ":"); !strings.HasPrefix(call, "Describe") && !strings.HasPrefix(call, "List") {
+		if _, call, _ := strings.Cut(a, ":"); !strings.HasPrefix(call, "Describe") && !strings.HasPrefix(call, "List") && !slices.Contains(harmlessGets, a) {
 			t.Errorf("iam-read.json allows %q", a)
 		}
 	}
-	checkSDKCalls(t, "../../internal/facts/collect", cloud)
+	called := checkSDKCalls(t, "../../internal/facts/collect", cloud)
+	change := actions(t, "iam-write.json")
+	maps.Copy(change, cloud)
+	maps.Copy(called, checkSDKCalls(t, "../../internal/remedy/apply", change))
+	for a := range cloud {
+		if !called[a] {
+			t.Errorf("iam-read.json allows %s, which nothing calls", a)
+		}
+	}
 }
 
+// harmlessGets are the actions that read a setting without Describe or List in
+// their names.
+var harmlessGets = []string{"servicequotas:GetServiceQuota", "servicequotas:GetAWSDefaultServiceQuota", "route53resolver:GetFirewallConfig"}
+
 // checkSDKCalls compares the AWS calls in a package's source with what a role
-// allows.
-func checkSDKCalls(t *testing.T, dir string, allowed map[string]bool) {
+// allows, and returns them.
+func checkSDKCalls(t *testing.T, dir string, allowed map[string]bool) map[string]bool {
 	t.Helper()
 	files, err := filepath.Glob(dir + "/*.go")
 	if err != nil || len(files) == 0 {
 		t.Fatal("no source", err)
 	}
-	services := map[string]string{"ec2": "ec2", "eks": "eks", "elb": "elasticloadbalancing"}
-	input := regexp.MustCompile(`&(ec2|eks|elb)\.([A-Z][A-Za-z]+)Input\{`)
-	found := 0
+	services := map[string]string{"ec2": "ec2", "eks": "eks", "elb": "elasticloadbalancing", "route53": "route53", "route53resolver": "route53resolver", "servicequotas": "servicequotas"}
+	input := regexp.MustCompile(`&(ec2|eks|elb|route53|route53resolver|servicequotas)\.([A-Z][A-Za-z0-9]+)Input\{`)
+	called := map[string]bool{}
 	for _, f := range files {
 		src, err := os.ReadFile(f)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, m := range input.FindAllSubmatch(src, -1) {
-			found++
-			if a := services[string(m[1])] + ":" + string(m[2]); !allowed[a] {
+			a := services[string(m[1])] + ":" + string(m[2])
+			called[a] = true
+			if !allowed[a] {
 				t.Errorf("%s calls %s, which no role in deploy allows", path.Base(f), a)
 			}
 		}
 	}
-	if found == 0 {
+	if len(called) == 0 {
 		t.Errorf("no AWS calls found in %s", dir)
 	}
+	return called
 }
 
 // every is one action of each type there is.
@@ -142,24 +181,38 @@ var every = []remedy.Action{
 	remedy.AssociateRouteTable{}, remedy.DisassociateRouteTable{}, remedy.TagResource{}, remedy.UntagResource{},
 	remedy.SetSelector{}, remedy.Annotate{Resource: "services"}, remedy.Annotate{Resource: "ingresses"}, remedy.ScaleDeployment{},
 	remedy.CreateNetworkPolicy{}, remedy.DeleteNetworkPolicy{}, remedy.CreateACLEntry{}, remedy.DeleteACLEntry{}, remedy.SetServicePort{},
+	remedy.AuthorizeEgress{}, remedy.RevokeEgress{}, remedy.SetVPCAttribute{}, remedy.ModifyVPCEndpointPrivateDNS{},
+	remedy.AssociateVPCWithZone{}, remedy.DisassociateVPCFromZone{}, remedy.AssociateResolverRule{}, remedy.DisassociateResolverRule{},
+	remedy.SetAddonConfiguration{}, remedy.SetConfigMapKey{}, remedy.CreatePodDisruptionBudget{}, remedy.DeletePodDisruptionBudget{},
+	remedy.RestartWorkload{Workload: remedy.Workload{Kind: "Deployment"}}, remedy.RestartWorkload{Workload: remedy.Workload{Kind: "DaemonSet"}},
+	remedy.SetDNSOption{Workload: remedy.Workload{Kind: "StatefulSet"}}, remedy.SetEnv{Workload: remedy.Workload{Kind: "DaemonSet"}}, remedy.SpreadReplicas{},
 }
 
 // Every change that the bot can make is granted by the roles to write.
 func TestWriteRoles(t *testing.T) {
-	src, err := os.ReadFile("../../internal/remedy/action.go")
+	files, err := filepath.Glob("../../internal/remedy/*.go")
 	if err != nil {
 		t.Fatal(err)
+	}
+	written := 0
+	for _, f := range files {
+		src, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		written += bytes.Count(src, []byte(") Type() string"))
 	}
 	types := map[string]bool{}
 	for _, a := range every {
 		types[fmt.Sprintf("%T", a)] = true
 	}
-	if n := bytes.Count(src, []byte(") Type() string")); n != len(types) {
-		t.Errorf("%d types of action, and this test knows %d", n, len(types))
+	if written != len(types) {
+		t.Errorf("%d types of action, and this test knows %d", written, len(types))
 	}
 	kube, cloud := granted(t, "rbac-write.yaml"), actions(t, "iam-write.json")
 	for _, a := range every {
-		if p := a.Permission(); strings.HasPrefix(p, "ec2:") && !cloud[p] || !strings.HasPrefix(p, "ec2:") && !kube[p] {
+		p := a.Permission()
+		if of := map[bool]map[string]bool{true: cloud, false: kube}[strings.Contains(p, ":")]; !of[p] {
 			t.Errorf("%T needs %q, which no role in deploy grants", a, p)
 		}
 	}
@@ -257,7 +310,7 @@ func TestDeployment(t *testing.T) {
 	if !cmp.Equal(pod.Containers[0].Args, []string{"serve"}) || set.Spec.Replicas != 1 {
 		t.Errorf("args %q, replicas %d", pod.Containers[0].Args, set.Spec.Replicas)
 	}
-	for _, name := range []string{"rbac-read.yaml", "rbac-write.yaml"} {
+	for _, name := range []string{"rbac-read.yaml", "rbac-read-proxy.yaml", "rbac-write.yaml"} {
 		account := fmt.Sprintf("name: %s\n    namespace: %s\n", pod.ServiceAccountName, set.Metadata.Namespace)
 		if !bytes.Contains(deployed(t, name), []byte(account)) {
 			t.Errorf("%s is not for the service account of hopwise.yaml", name)

@@ -20,6 +20,7 @@ import (
 	"github.com/hopwise/hopwise/internal/facts/collect"
 	"github.com/hopwise/hopwise/internal/intents"
 	"github.com/hopwise/hopwise/internal/reach"
+	"github.com/hopwise/hopwise/internal/resolve"
 	"github.com/hopwise/hopwise/internal/standin"
 	"github.com/hopwise/hopwise/internal/text"
 	"github.com/hopwise/hopwise/internal/world"
@@ -192,11 +193,13 @@ func (d *diagnoseCmd) print(c *console, r *diagnose.Report) error {
 // statusOf is the exit status of a report: silence of a check that could not
 // look is not an all-clear.
 func statusOf(r *diagnose.Report) error {
+	fails := r.Resolution != nil && r.Resolution.Fails()
 	stopped := r.Path != nil && (r.Path.Verdict == reach.Denied || r.Path.Verdict == reach.Partly)
 	switch {
-	case len(r.Findings) > 0 || stopped:
+	case len(r.Findings) > 0 || stopped || fails:
 		return exit{status: exitFound}
-	case len(r.Unknown) > 0 || len(r.Unexplained) > 0 || r.Path != nil && r.Path.Verdict == reach.CannotTell:
+	case len(r.Unknown) > 0 || len(r.Unexplained) > 0 || r.Path != nil && r.Path.Verdict == reach.CannotTell,
+		r.Resolution != nil && r.Resolution.Answer.Kind != resolve.Found:
 		return exit{status: exitCouldNot}
 	}
 	return nil

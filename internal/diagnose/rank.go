@@ -7,6 +7,7 @@ import (
 	"github.com/hopwise/hopwise/internal/facts"
 	"github.com/hopwise/hopwise/internal/intents"
 	"github.com/hopwise/hopwise/internal/reach"
+	"github.com/hopwise/hopwise/internal/resolve"
 )
 
 // rank orders the findings of results: a cause stands before what it
@@ -170,6 +171,11 @@ func KindsFor(checks []*Check, in intents.Intent) []facts.Kind {
 	kinds := Kinds(checks)
 	if !in.From.IsZero() {
 		for _, n := range reach.Needs {
+			kinds = append(kinds, n.Kind())
+		}
+	}
+	if in.Target.Lookup != "" {
+		for _, n := range slices.Concat(resolve.Needs, resolve.Wants) {
 			kinds = append(kinds, n.Kind())
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/hopwise/hopwise/internal/facts"
 	"github.com/hopwise/hopwise/internal/intents"
 	"github.com/hopwise/hopwise/internal/reach"
+	"github.com/hopwise/hopwise/internal/resolve"
 )
 
 // Schema names the form of a Report's JSON. Fields are only ever added to it.
@@ -32,6 +33,8 @@ type Report struct {
 	// Unexplained is what Kubernetes tells of that no finding accounts for.
 	Unexplained []Unexplained `json:"unexplained,omitempty"`
 	Path        *reach.Path   `json:"path,omitempty"` // when one thing was asked to reach another
+	// Resolution is the way of the name that was said not to resolve.
+	Resolution *resolve.Path `json:"resolution,omitempty"`
 }
 
 // A LayerVerdict is one row of the report's board.
@@ -76,7 +79,7 @@ func Run(checks []*Check, s *facts.Snapshot, ask string, in intents.Intent) *Rep
 	results := Evaluate(checks, s)
 	r := &Report{
 		Schema: Schema, Cluster: s.Cluster, At: s.At, Ask: ask, Intent: in,
-		Layers: board(results), RuledOut: []RuledOut{}, Unknown: []UnknownCheck{}, Path: path(s, in),
+		Layers: board(results), RuledOut: []RuledOut{}, Unknown: []UnknownCheck{}, Path: path(s, in), Resolution: resolution(s, in),
 	}
 	r.Findings = rank(results, in, r.broken())
 	r.Unexplained = unexplained(s, r.Findings)
@@ -99,7 +102,7 @@ func Run(checks []*Check, s *facts.Snapshot, ask string, in intents.Intent) *Rep
 
 // path follows the connection that was asked about, nil when none was.
 func path(s *facts.Snapshot, in intents.Intent) *reach.Path {
-	if in.From.IsZero() {
+	if in.From.IsZero() || in.Target.Lookup != "" {
 		return nil
 	}
 	p := trace(s, in)
@@ -120,12 +123,15 @@ func trace(s *facts.Snapshot, in intents.Intent) (p reach.Path) {
 	return reach.FromView(s.View(reach.Needs)).Trace(in.From, in.Target, in.Protocol, in.Target.Port)
 }
 
-// broken are the objects of the hop that stops the connection asked about.
+// broken are the objects of the hop at which what was asked about ends.
 func (r *Report) broken() []facts.Ref {
-	if r.Path == nil {
-		return nil
+	switch {
+	case r.Path != nil:
+		return r.Path.Objects()
+	case r.Resolution != nil && r.Resolution.Fails():
+		return r.Resolution.Answer.Objects
 	}
-	return r.Path.Objects()
+	return nil
 }
 
 func unknown(res Result) UnknownCheck {
@@ -193,10 +199,13 @@ func (r *Report) Finding(key string) *Finding {
 }
 
 // Headline says the report in one sentence: the answer where a path was asked
-// about, else what was found.
+// about or a name that fails, else what was found.
 func (r *Report) Headline() string {
-	if r.Path != nil {
+	switch {
+	case r.Path != nil:
 		return r.Path.Text
+	case r.Resolution != nil && (r.Resolution.Fails() || len(r.Findings) == 0):
+		return r.Resolution.Text
 	}
 	return r.Found()
 }

@@ -9,11 +9,16 @@ import (
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	ekstypes "github.com/aws/aws-sdk-go-v2/service/eks/types"
 	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+	resolvertypes "github.com/aws/aws-sdk-go-v2/service/route53resolver/types"
+	quotatypes "github.com/aws/aws-sdk-go-v2/service/servicequotas/types"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -52,6 +57,22 @@ var (
 	SecurityGroupPolicies = kube[SecurityGroupPolicy]("securitygrouppolicies")
 	CNINodes              = kube[CNINode]("cninodes")
 
+	ServiceAccounts      = kube[corev1.ServiceAccount]("serviceaccounts")
+	HPAs                 = kube[autoscalingv2.HorizontalPodAutoscaler]("horizontalpodautoscalers")
+	PodDisruptionBudgets = kube[policyv1.PodDisruptionBudget]("poddisruptionbudgets")
+
+	// ClusterRoles are those of the network's own components, by name.
+	ClusterRoles = Key[rbacv1.ClusterRole]{"kube/clusterroles", "items", "get clusterroles"}
+
+	// PodLogs and PodMetrics are those of CoreDNS, the cache on the nodes and
+	// external-dns, of a few pods each.
+	PodLogs    = Key[PodLog]{"kube/pod-logs", "items", "get pods/log"}
+	PodMetrics = Key[PodMetric]{"kube/pod-metrics", "items", "get pods/proxy"}
+
+	// KubeletConfigs are those of a few nodes of each group. The permission is
+	// a strong one: a role without it is the normal case.
+	KubeletConfigs = Key[KubeletConfig]{"kube/kubelet-configs", "items", "get nodes/proxy"}
+
 	// ConfigMaps are those of kube-system that configure the network, by name:
 	// reading all of them would need a permission that nobody should give.
 	ConfigMaps = Key[corev1.ConfigMap]{"kube/configmaps", "items", "get configmaps"}
@@ -67,9 +88,21 @@ var (
 	NATGateways       = Key[ec2types.NatGateway]{"ec2/nat-gateways", "NatGateways", "ec2:DescribeNatGateways"}
 	Peerings          = Key[ec2types.VpcPeeringConnection]{"ec2/vpc-peering-connections", "VpcPeeringConnections", "ec2:DescribeVpcPeeringConnections"}
 	VPCEndpoints      = Key[ec2types.VpcEndpoint]{"ec2/vpc-endpoints", "VpcEndpoints", "ec2:DescribeVpcEndpoints"}
+	VPCAttribute      = Key[VPCAttributes]{"ec2/vpc-attributes", "VpcAttributes", "ec2:DescribeVpcAttribute"}
+	DHCPOptions       = Key[ec2types.DhcpOptions]{"ec2/dhcp-options", "DhcpOptions", "ec2:DescribeDhcpOptions"}
+	StaleGroups       = Key[ec2types.StaleSecurityGroup]{"ec2/stale-security-groups", "StaleSecurityGroupSet", "ec2:DescribeStaleSecurityGroups"}
+	FargateProfiles   = Key[ekstypes.FargateProfile]{"eks/fargate-profiles", "fargateProfiles", "eks:DescribeFargateProfile"}
+	Quotas            = Key[quotatypes.ServiceQuota]{"servicequotas/quotas", "Quotas", "servicequotas:GetServiceQuota"}
 	LoadBalancers     = Key[elbtypes.LoadBalancer]{"elbv2/load-balancers", "LoadBalancers", "elasticloadbalancing:DescribeLoadBalancers"}
 	TargetGroups      = Key[elbtypes.TargetGroup]{"elbv2/target-groups", "TargetGroups", "elasticloadbalancing:DescribeTargetGroups"}
 	TargetHealths     = Key[TargetHealth]{"elbv2/target-health", "TargetHealth", "elasticloadbalancing:DescribeTargetHealth"}
+
+	HostedZones              = Key[HostedZone]{"route53/hosted-zones", "HostedZones", "route53:ListHostedZones"}
+	Records                  = Key[RecordSets]{"route53/record-sets", "RecordSets", "route53:ListResourceRecordSets"}
+	ResolverRules            = Key[resolvertypes.ResolverRule]{"route53resolver/rules", "ResolverRules", "route53resolver:ListResolverRules"}
+	ResolverRuleAssociations = Key[resolvertypes.ResolverRuleAssociation]{"route53resolver/rule-associations", "ResolverRuleAssociations", "route53resolver:ListResolverRuleAssociations"}
+	ResolverEndpoints        = Key[ResolverEndpoint]{"route53resolver/endpoints", "ResolverEndpoints", "route53resolver:ListResolverEndpoints"}
+	FirewallRuleGroups       = Key[FirewallRuleGroup]{"route53resolver/firewall-rule-groups", "FirewallRuleGroups", "route53resolver:ListFirewallRuleGroupAssociations"}
 )
 
 // Needs are all the kinds there are.
@@ -77,8 +110,11 @@ var Needs = []Need{
 	Pods, Services, Nodes, Namespaces, Events, EndpointSlices, Deployments, DaemonSets, StatefulSets,
 	Ingresses, NetworkPolicies, TargetGroupBindings,
 	ValidatingWebhooks, MutatingWebhooks, APIServices, SecurityGroupPolicies, CNINodes, ConfigMaps,
-	Clusters, Addons, Subnets, VPCs, RouteTables, SecurityGroups, NetworkInterfaces, NetworkACLs, NATGateways,
+	ServiceAccounts, HPAs, PodDisruptionBudgets, ClusterRoles, PodLogs, PodMetrics, KubeletConfigs,
+	Clusters, Addons, FargateProfiles, Subnets, VPCs, RouteTables, SecurityGroups, NetworkInterfaces, NetworkACLs, NATGateways,
 	Peerings, VPCEndpoints, LoadBalancers, TargetGroups, TargetHealths,
+	VPCAttribute, DHCPOptions, StaleGroups, Quotas,
+	HostedZones, Records, ResolverRules, ResolverRuleAssociations, ResolverEndpoints, FirewallRuleGroups,
 }
 
 func kube[T any](resource string) Key[T] {

@@ -81,6 +81,37 @@ func aclDecision(acl *ec2types.NetworkAcl, rules []ec2types.NetworkAclEntry, egr
 	return Decision{Rule: id, Text: fmt.Sprintf("%s: no %s rule matches %s with %s", id, way, service(protocol, port), peer)}
 }
 
+// lastRule is the number of the rule that every network ACL ends with, which
+// denies the rest.
+const lastRule = 32767
+
+// RoomInACL is the number for a new rule about peer and the ports from lo to
+// hi that comes before every rule which denies some of that: the next one
+// after the last rule if only the final rule denies. It is 0 when there is no
+// such number. taken are the numbers that rules of that direction have.
+func RoomInACL(acl *ec2types.NetworkAcl, egress bool, peer netip.Addr, lo, hi int32, taken []int32) int32 {
+	before, last := int32(lastRule), int32(0)
+	for _, e := range acl.Entries {
+		inBlock := Contains(str(e.CidrBlock), peer) || Contains(str(e.Ipv6CidrBlock), peer)
+		from, to := aclPorts(e)
+		if e.Egress != nil && *e.Egress == egress && e.RuleAction == ec2types.RuleActionDeny && inBlock && from <= hi && lo <= to {
+			before = min(before, num(e.RuleNumber))
+		}
+	}
+	for _, t := range taken {
+		if t < lastRule {
+			last = max(last, t)
+		}
+	}
+	n := before - 1
+	if before == lastRule {
+		n = min(last+10, lastRule-1)
+	}
+	for ; n > 0 && slices.Contains(taken, n); n-- {
+	}
+	return max(n, 0)
+}
+
 func aclMatches(e ec2types.NetworkAclEntry, peer netip.Addr, protocol string) bool {
 	if p := number(str(e.Protocol)); p != "-1" && p != number(protocol) {
 		return false

@@ -98,14 +98,11 @@ func (q *question) podsOf(t facts.Target, near string) ([]party, *Step) {
 		s := unknownStep("pods", "the pods are not known", "kubectl get pods -A -o wide")
 		return nil, &s
 	}
-	found := q.match(t, func(p *corev1.Pod) bool { return p.Name == t.Name && t.Kind != KindDeployment })
-	if len(found) == 0 {
-		found = q.match(t, func(p *corev1.Pod) bool { return !Finished(p) && workloadOf(p) == t.Name })
-	}
-	if len(found) == 0 {
-		found = q.match(t, func(p *corev1.Pod) bool {
-			return !Finished(p) && (p.Labels["app.kubernetes.io/name"] == t.Name || p.Labels["app"] == t.Name)
-		})
+	var found []*corev1.Pod
+	for _, ok := range meanings(t) {
+		if found = q.match(t, ok); len(found) > 0 {
+			break
+		}
 	}
 	found, clash := oneNamespace(found, near)
 	if clash != "" {
@@ -120,6 +117,35 @@ func (q *question) podsOf(t facts.Target, near string) ([]party, *Step) {
 		return nil, &s
 	}
 	return q.live(found)
+}
+
+// meanings are what a name of pods may be, the likeliest first: a pod's own,
+// its workload's, the value of its label app.
+func meanings(t facts.Target) []func(*corev1.Pod) bool {
+	return []func(*corev1.Pod) bool{
+		func(p *corev1.Pod) bool { return p.Name == t.Name && t.Kind != KindDeployment },
+		func(p *corev1.Pod) bool { return !Finished(p) && workloadOf(p) == t.Name },
+		func(p *corev1.Pod) bool {
+			return !Finished(p) && (p.Labels["app.kubernetes.io/name"] == t.Name || p.Labels["app"] == t.Name)
+		},
+	}
+}
+
+// FindPods returns the pods that t names: one pod, or those of a workload.
+// Without a namespace in t they may be of several.
+func FindPods(pods []corev1.Pod, t facts.Target) []*corev1.Pod {
+	for _, ok := range meanings(t) {
+		var found []*corev1.Pod
+		for i := range pods {
+			if p := &pods[i]; (t.Namespace == "" || p.Namespace == t.Namespace) && ok(p) {
+				found = append(found, p)
+			}
+		}
+		if len(found) > 0 {
+			return found
+		}
+	}
+	return nil
 }
 
 // other looks for a name without a kind among what is no pod.

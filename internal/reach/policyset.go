@@ -236,6 +236,22 @@ func newPolicyIndex(policies []networkingv1.NetworkPolicy, namespaces []corev1.N
 // sides are the policies that isolate a pod.
 type sides struct{ ingress, egress []*compiledPolicy }
 
+// sidesOf finds the policies that isolate a pod: none on the host's network.
+func (ix *policyIndex) sidesOf(pod *corev1.Pod) (s sides) {
+	if pod.Spec.HostNetwork {
+		return s
+	}
+	for _, c := range ix.by[pod.Namespace] {
+		if c.isolates(pod, networkingv1.PolicyTypeIngress) {
+			s.ingress = append(s.ingress, c)
+		}
+		if c.isolates(pod, networkingv1.PolicyTypeEgress) {
+			s.egress = append(s.egress, c)
+		}
+	}
+	return s
+}
+
 // isolating returns the policies that isolate a pod in one direction; what it
 // found is kept, as a pod is asked about with many peers.
 func (ix *index) isolating(pod *corev1.Pod, way networkingv1.PolicyType) []*compiledPolicy {
@@ -243,18 +259,8 @@ func (ix *index) isolating(pod *corev1.Pod, way networkingv1.PolicyType) []*comp
 	defer ix.mu.Unlock()
 	s := ix.sides[pod]
 	if s == nil {
-		s = &sides{}
-		for _, c := range ix.policies.by[pod.Namespace] {
-			if pod.Spec.HostNetwork {
-				break
-			}
-			if c.isolates(pod, networkingv1.PolicyTypeIngress) {
-				s.ingress = append(s.ingress, c)
-			}
-			if c.isolates(pod, networkingv1.PolicyTypeEgress) {
-				s.egress = append(s.egress, c)
-			}
-		}
+		found := ix.policies.sidesOf(pod)
+		s = &found
 		ix.sides[pod] = s
 	}
 	if way == networkingv1.PolicyTypeIngress {

@@ -12,8 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// An Action is one change to one object. The set is closed: this file holds
-// all of it.
+// An Action is one change to one object. The set is closed: readers names all
+// of it.
 type Action interface {
 	Type() string    // name of the action in stored plans; never reused
 	Command() string // the same change as a shell command
@@ -40,6 +40,23 @@ var readers = map[string]func([]byte) (Action, error){
 	DeleteACLEntry{}.Type():         read[DeleteACLEntry],
 	CreateNetworkPolicy{}.Type():    read[CreateNetworkPolicy],
 	DeleteNetworkPolicy{}.Type():    read[DeleteNetworkPolicy],
+
+	AuthorizeEgress{}.Type():             read[AuthorizeEgress],
+	RevokeEgress{}.Type():                read[RevokeEgress],
+	SetVPCAttribute{}.Type():             read[SetVPCAttribute],
+	ModifyVPCEndpointPrivateDNS{}.Type(): read[ModifyVPCEndpointPrivateDNS],
+	AssociateVPCWithZone{}.Type():        read[AssociateVPCWithZone],
+	DisassociateVPCFromZone{}.Type():     read[DisassociateVPCFromZone],
+	AssociateResolverRule{}.Type():       read[AssociateResolverRule],
+	DisassociateResolverRule{}.Type():    read[DisassociateResolverRule],
+	SetAddonConfiguration{}.Type():       read[SetAddonConfiguration],
+	SetConfigMapKey{}.Type():             read[SetConfigMapKey],
+	RestartWorkload{}.Type():             read[RestartWorkload],
+	SetDNSOption{}.Type():                read[SetDNSOption],
+	SetEnv{}.Type():                      read[SetEnv],
+	SpreadReplicas{}.Type():              read[SpreadReplicas],
+	CreatePodDisruptionBudget{}.Type():   read[CreatePodDisruptionBudget],
+	DeletePodDisruptionBudget{}.Type():   read[DeletePodDisruptionBudget],
 }
 
 func read[A Action](b []byte) (Action, error) {

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strings"
 )
 
 // Risk says what a remedy may cost while it is applied.
@@ -16,7 +17,7 @@ type Risk int
 // The risks, least first.
 const (
 	Safe        Risk = iota // adds something, and can be undone
-	Disruptive              // interrupts some traffic, and can be undone
+	Disruptive              // interrupts some traffic; what it changes can be undone
 	Destructive             // cannot be undone
 )
 
@@ -59,6 +60,18 @@ func (r Remedy) Commands() []string {
 	return append(c, r.Manual...)
 }
 
+// Diff shows the lines of the texts that r replaces; nil when it replaces
+// none.
+func (r Remedy) Diff() []string {
+	var d []string
+	for _, a := range r.Actions {
+		if t, ok := a.(Differ); ok {
+			d = append(d, strings.Split(t.Diff(), "\n")...)
+		}
+	}
+	return d
+}
+
 // Undo returns the actions that take r back, last first; nil if one of its
 // actions cannot be undone.
 func (r Remedy) Undo() Actions {
@@ -71,6 +84,17 @@ func (r Remedy) Undo() Actions {
 		u = append(u, a)
 	}
 	return u
+}
+
+// Transient reports whether r leaves nothing behind that could be undone, as a
+// restart does.
+func (r Remedy) Transient() bool {
+	for _, a := range r.Actions {
+		if _, ok := a.(RestartWorkload); !ok {
+			return false
+		}
+	}
+	return r.Runnable()
 }
 
 // Hash identifies exactly these actions: an approval is given for it.

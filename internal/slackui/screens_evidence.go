@@ -16,6 +16,7 @@ import (
 func Evidence(r *diagnose.Report, rc ReportContext) View {
 	v := View{Title: "Evidence", Close: "Close"}
 	v.Blocks = append(v.Blocks, pack("path", pathTexts(r.Path))...)
+	v.Blocks = append(v.Blocks, pack("name", resolutionTexts(r.Resolution))...)
 	for i, f := range r.Findings {
 		id := fmt.Sprintf("f%d", i)
 		v.Blocks = append(v.Blocks, section(id, findingText(f)))

@@ -7,6 +7,7 @@ import (
 
 	"github.com/hopwise/hopwise/internal/diagnose"
 	"github.com/hopwise/hopwise/internal/reach"
+	"github.com/hopwise/hopwise/internal/resolve"
 )
 
 // maxHops is how many hops of a path a message lists; the longest that there
@@ -31,30 +32,58 @@ func pathBlocks(r *diagnose.Report, id string) []slack.Block {
 	if p.Pairs > 1 {
 		lines[0] += fmt.Sprintf(" · %d of %s stopped", p.Stopped, plural(p.Pairs, "connection"))
 	}
-	for i := range p.Hops {
-		if i < maxHops || i == p.Broken() {
-			lines = append(lines, hopLine(p, i))
-		}
-	}
-	if n := len(p.Hops) - maxHops; n > 0 {
-		lines = append(lines, plural(n, "more hop")+" under Show evidence")
-	}
+	lines = append(lines, hopLines(p.Hops, p.Broken())...)
 	for _, g := range p.Missing[:min(len(p.Missing), 5)] {
 		lines = append(lines, fmt.Sprintf("Not known: %s (%s), needs %s", inline(string(g.Kind), 60), inline(string(g.Reason), 40), code(g.Permission)))
 	}
-	out := pack(id+".path", lines)
-	if i := p.Broken(); i >= 0 && p.Hops[i].Command != "" {
-		out = append(out, section(id+".pathcmd", "See it yourself: "+fence(p.Hops[i].Command, 600)))
-	}
-	return out
+	return append(pack(id+".path", lines), breakCommand(p.Hops, p.Broken(), id+".pathcmd")...)
 }
 
-func hopLine(p *reach.Path, i int) string {
-	h := p.Hops[i]
+// resolutionBlocks are the hops of the name that was said not to resolve.
+func resolutionBlocks(r *diagnose.Report, id string) []slack.Block {
+	p := r.Resolution
+	if p == nil {
+		return nil
+	}
+	title := "Name resolves on paper"
+	switch {
+	case p.Fails():
+		title = "Name does not resolve"
+	case p.Answer.Kind != resolve.Found:
+		title = "Name cannot be followed to its end"
+	}
+	lines := []string{fmt.Sprintf("*%s*: %s", title, sentence(p.Text, 500))}
+	lines = append(lines, hopLines(p.Hops, p.Broken())...)
+	return append(pack(id+".name", lines), breakCommand(p.Hops, p.Broken(), id+".namecmd")...)
+}
+
+// breakCommand shows how to see the hop at broken.
+func breakCommand(hops []reach.Step, broken int, id string) []slack.Block {
+	if broken < 0 || hops[broken].Command == "" {
+		return nil
+	}
+	return blocks(section(id, "See it yourself: "+fence(hops[broken].Command, 600)))
+}
+
+// hopLines are the hops in short, the one at broken in any case.
+func hopLines(hops []reach.Step, broken int) []string {
+	var lines []string
+	for i, h := range hops {
+		if i < maxHops || i == broken {
+			lines = append(lines, hopLine(h, i, broken))
+		}
+	}
+	if n := len(hops) - maxHops; n > 0 {
+		lines = append(lines, plural(n, "more hop")+" under Show evidence")
+	}
+	return lines
+}
+
+func hopLine(h reach.Step, i, broken int) string {
 	switch {
 	case h.Verdict == reach.Allowed:
 		return fmt.Sprintf("%d. :white_check_mark: %s", i+1, inline(h.Hop, 90))
-	case h.Verdict == reach.Denied && i == p.Broken():
+	case h.Verdict == reach.Denied && i == broken:
 		return fmt.Sprintf("%d. :x: *Broken here: %s*: %s", i+1, inline(h.Hop, 90), sentence(h.Text, 200))
 	case h.Verdict == reach.Denied:
 		return fmt.Sprintf("%d. :x: Denied too: %s: %s", i+1, inline(h.Hop, 90), sentence(h.Text, 120))
@@ -69,8 +98,32 @@ func pathTexts(p *reach.Path) []string {
 	if p == nil {
 		return nil
 	}
-	out := []string{"*Path*: " + sentence(p.Text, 400)}
-	for i, h := range p.Hops {
+	return append([]string{"*Path*: " + sentence(p.Text, 400)}, hopTexts(p.Hops)...)
+}
+
+// resolutionTexts are the hops of a name, and what the names before it in the
+// search list get.
+func resolutionTexts(p *resolve.Path) []string {
+	if p == nil {
+		return nil
+	}
+	out := []string{"*Name*: " + sentence(p.Text, 400)}
+	for _, a := range p.Tried {
+		s := code(a.Name) + ": " + inline(string(a.Kind), 40)
+		if a.By != "" {
+			s += " from " + inline(a.By, 100)
+		}
+		if a.Why != "" {
+			s += ", " + inline(a.Why, 200)
+		}
+		out = append(out, s)
+	}
+	return append(out, hopTexts(p.Hops)...)
+}
+
+func hopTexts(hops []reach.Step) []string {
+	var out []string
+	for i, h := range hops {
 		s := fmt.Sprintf("%d. %s: %s\n%s", i+1, inline(h.Hop, 90), h.Verdict, sentence(h.Text, 300))
 		if h.Command != "" {
 			s += "\nSee it yourself: " + fence(h.Command, 600)

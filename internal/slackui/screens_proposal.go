@@ -2,6 +2,7 @@ package slackui
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/slack-go/slack"
@@ -24,8 +25,9 @@ func ProposalScreen(p approval.Proposal) Message {
 	return Fit(Message{Text: text, Blocks: blocks(
 		section(id+".h", what+inline(p.Remedy.Title, 150)+"\n"+sentence(p.Remedy.Why, 300)),
 		plan(id+".plan", p),
+		changes(id+".diff", p),
 		fields(id+".facts", "*Fixes*\n"+sentence(p.Claim, 200), "*Touches*\n"+touches(p), "*Undo*\n"+undoText(p),
-			"*Dry run*\n"+dryRun(p), "*Risk*\n"+riskWords[p.Remedy.Risk], "*Expires*\n"+clock(p.Expires)),
+			"*Dry run*\n"+dryRun(p), "*Risk*\n"+riskText(p), "*Expires*\n"+clock(p.Expires)),
 		proposalButtons(id, p),
 		contextLine(id+".who", whoMay(p), votes(p), ids(p)),
 	)})
@@ -49,6 +51,30 @@ func plan(id string, p approval.Proposal) slack.Block {
 	return section(id, text)
 }
 
+// changes shows the lines of a text that the plan replaces; nil when it
+// replaces none.
+func changes(id string, p approval.Proposal) slack.Block {
+	if text := whatChanges(p); text != "" {
+		return section(id, text)
+	}
+	return nil
+}
+
+func whatChanges(p approval.Proposal) string {
+	d := p.Remedy.Diff()
+	if d == nil {
+		return ""
+	}
+	return "*What changes*\n" + fence(strings.Join(d, "\n"), 2400)
+}
+
+func riskText(p approval.Proposal) string {
+	if p.Remedy.Risk == remedy.Disruptive && p.Remedy.Transient() {
+		return "Disruptive: some traffic may be interrupted; it leaves nothing behind"
+	}
+	return riskWords[p.Remedy.Risk]
+}
+
 var riskWords = map[remedy.Risk]string{
 	remedy.Safe:        "Safe: it adds something and can be undone",
 	remedy.Disruptive:  "Disruptive: some traffic is interrupted; it can be undone",
@@ -66,6 +92,9 @@ func touches(p approval.Proposal) string {
 func undoText(p approval.Proposal) string {
 	if u := p.Remedy.Undo(); u != nil {
 		return plural(len(u), "command") + ", offered after the change"
+	}
+	if p.Remedy.Transient() {
+		return "Nothing to undo"
 	}
 	return "Cannot be undone"
 }
@@ -143,7 +172,7 @@ func in(cluster string) string {
 
 // Details is the modal behind a proposal's "Details".
 func Details(p approval.Proposal) View {
-	undo := "It cannot be undone."
+	undo := undoText(p) + "."
 	if u := p.Remedy.Undo(); u != nil {
 		undo = fence(commandList(u), 2500)
 	}
@@ -152,11 +181,13 @@ func Details(p approval.Proposal) View {
 		"*Fixes*\n" + sentence(p.Claim, 600),
 		"*Plan*\n" + fence(commandList(p.Remedy.Actions), 2500),
 		"*Undo*\n" + undo,
+		whatChanges(p),
 		"*Dry run*\n" + dryRun(p),
 		"*Touches*\n" + touches(p),
-		"*Risk*\n" + riskWords[p.Remedy.Risk],
+		"*Risk*\n" + riskText(p),
 		whoMay(p) + "\nExpires " + clock(p.Expires) + "\nPlan hash " + code(p.Hash) + "\nRequest " + code(p.ID),
 	}
+	texts = slices.DeleteFunc(texts, func(t string) bool { return t == "" })
 	return FitView(View{Title: "Proposed change", Blocks: pack("d", texts)})
 }
 

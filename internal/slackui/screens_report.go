@@ -30,7 +30,7 @@ func Report(r *diagnose.Report, rc ReportContext) Message {
 	} else {
 		m.Blocks = cause(r, rc, id)
 	}
-	if hops := pathBlocks(r, id); hops != nil { // what was asked is answered first
+	if hops := append(pathBlocks(r, id), resolutionBlocks(r, id)...); hops != nil { // what was asked is answered first
 		m.Blocks = append(hops, m.Blocks...)
 	}
 	m.Blocks = append(m.Blocks, unexplained(r, id)...)
@@ -42,7 +42,7 @@ func Report(r *diagnose.Report, rc ReportContext) Message {
 
 func reportSentence(r *diagnose.Report) string {
 	s := sentence(r.Headline(), 300)
-	if len(r.Findings) > 0 && r.Path == nil {
+	if len(r.Findings) > 0 && s == sentence(r.Found(), 300) {
 		s = "Cause found: " + s
 		if n := len(r.Effects(r.Findings[0])); n > 0 {
 			s += " It explains " + plural(n, "more finding") + "."
@@ -208,6 +208,9 @@ func nothingFound(r *diagnose.Report, id string) []slack.Block {
 	}
 	if r.Path != nil && len(r.RuledOut) > 0 {
 		title, rest = strings.Replace(title, "Nothing found", "Nothing else found", 1), "The path above answers what was asked."
+	}
+	if r.Resolution != nil && r.Resolution.Fails() && len(r.RuledOut) > 0 {
+		title, rest = strings.Replace(title, "Nothing found", "Nothing else found", 1), "The way of the name above answers what was asked."
 	}
 	return blocks(header(id+".h", title), section(id+".claim", sentence(r.Found(), 300)+"\n"+rest))
 }

@@ -99,6 +99,27 @@ func proposal() approval.Proposal {
 	}
 }
 
+// corefileProposal replaces a text: its lines are shown beside the command.
+func corefileProposal() approval.Proposal {
+	p := proposal()
+	from := ".:53 {\n    errors\n    forwrad . /etc/resolv.conf\n}\n"
+	p.Remedy = remedy.Remedy{Title: "Correct the Corefile", Why: "CoreDNS does not know the word forwrad", Risk: remedy.Disruptive, Actions: remedy.Actions{
+		remedy.SetConfigMapKey{Namespace: "kube-system", Name: "coredns", Key: "Corefile", From: from, To: strings.Replace(from, "forwrad", "forward", 1)},
+	}}
+	p.Hash = p.Remedy.Hash()
+	return p
+}
+
+// restartProposal leaves nothing behind that could be undone.
+func restartProposal() approval.Proposal {
+	p := proposal()
+	p.Remedy = remedy.Remedy{Title: "Restart CoreDNS", Why: "Its pods hold addresses that are gone", Risk: remedy.Disruptive, Actions: remedy.Actions{
+		remedy.RestartWorkload{Workload: remedy.Workload{Kind: "Deployment", Namespace: "kube-system", Name: "coredns"}},
+	}}
+	p.Hash = p.Remedy.Hash()
+	return p
+}
+
 func decidedBy(p approval.Proposal, s approval.State, approve bool) approval.Proposal {
 	p.State = s
 	p.Decisions = []approval.Decision{{User: "U2", Approve: approve, At: noon.Add(time.Minute)}}
@@ -166,6 +187,8 @@ func messages() map[string]Message {
 		"proposal_two":       ProposalScreen(two),
 		"proposal_nobody":    ProposalScreen(nobody),
 		"proposal_undo":      ProposalScreen(*undoOf(prop)),
+		"proposal_text":      ProposalScreen(corefileProposal()),
+		"proposal_restart":   ProposalScreen(restartProposal()),
 		"approved":           Decision(decidedBy(prop, approval.Approved, true), ""),
 		"applied":            Decision(applied, ""),
 		"failed":             Decision(decidedBy(prop, approval.Failed, true), "The API server answered: forbidden"),
@@ -190,6 +213,7 @@ func views() map[string]View {
 		"evidence":       Evidence(fullSubnet(), ReportContext{Run: "7f3a", Asker: "U1"}),
 		"evidence_clear": Evidence(nothing(3, 2), ReportContext{Run: "7f3a"}),
 		"details":        Details(proposal()),
+		"details_text":   Details(corefileProposal()),
 	}
 }
 

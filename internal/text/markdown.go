@@ -17,6 +17,7 @@ func Markdown(w io.Writer, r *diagnose.Report) {
 		fmt.Fprintf(w, "| %s | %s | %d | %d | %d |\n", l.Layer.Title(), l.Verdict, l.Clear, l.Found, l.Unknown)
 	}
 	markdownPath(w, r)
+	markdownResolution(w, r)
 	for _, f := range r.Findings {
 		markdownFinding(w, f)
 	}

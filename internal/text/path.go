@@ -7,16 +7,17 @@ import (
 
 	"github.com/hopwise/hopwise/internal/diagnose"
 	"github.com/hopwise/hopwise/internal/reach"
+	"github.com/hopwise/hopwise/internal/resolve"
 )
 
 // mark is the sign before a hop: the one that breaks the path stands out
 // without colours too.
-func mark(p *reach.Path, i int) string {
-	switch p.Hops[i].Verdict {
+func mark(h reach.Step, broken bool) string {
+	switch h.Verdict {
 	case reach.Allowed:
 		return "ok"
 	case reach.Denied:
-		if i == p.Broken() {
+		if broken {
 			return "BROKEN"
 		}
 		return "denied"
@@ -31,21 +32,36 @@ func (p printer) path(r *diagnose.Report) {
 		return
 	}
 	p.line(p.paint(bold, "Path") + "  " + safe(pathLine(r.Path)))
+	p.hops(r.Path.Hops, r.Path.Broken())
+	for _, g := range r.Path.Missing {
+		p.line(p.paint(faint, fmt.Sprintf("      not known: %s (%s; needs %s)", g.Kind, g.Reason, g.Permission)))
+	}
+	p.line("")
+}
+
+// resolution prints the way of the name that was said not to resolve.
+func (p printer) resolution(r *diagnose.Report) {
+	if r.Resolution == nil {
+		return
+	}
+	p.line(p.paint(bold, "Name") + "  " + safe(resolutionLine(r.Resolution)))
+	p.hops(r.Resolution.Hops, r.Resolution.Broken())
+	p.line("")
+}
+
+// hops prints steps, one a row; the one at broken is where it ends.
+func (p printer) hops(hops []reach.Step, broken int) {
 	width := 0
-	for _, h := range r.Path.Hops {
+	for _, h := range hops {
 		width = max(width, len(h.Hop))
 	}
-	for i, h := range r.Path.Hops {
-		m, code := mark(r.Path, i), map[reach.Verdict]string{reach.Allowed: green, reach.Denied: red, reach.CannotTell: yellow}[h.Verdict]
+	for i, h := range hops {
+		m, code := mark(h, i == broken), map[reach.Verdict]string{reach.Allowed: green, reach.Denied: red, reach.CannotTell: yellow}[h.Verdict]
 		p.line(fmt.Sprintf("  %2d  %s  %-*s  %s", i+1, p.paint(code, fmt.Sprintf("%-7s", m)), width, safe(h.Hop), safe(h.Text)))
 		if h.Verdict != reach.Allowed && h.Command != "" {
 			p.line(p.paint(faint, strings.Repeat(" ", 15)+"$ "+safe(h.Command)))
 		}
 	}
-	for _, g := range r.Path.Missing {
-		p.line(p.paint(faint, fmt.Sprintf("      not known: %s (%s; needs %s)", g.Kind, g.Reason, g.Permission)))
-	}
-	p.line("")
 }
 
 // pathLine says what was asked and how it ends.
@@ -64,16 +80,38 @@ func markdownPath(w io.Writer, r *diagnose.Report) {
 	if r.Path == nil {
 		return
 	}
-	fmt.Fprintf(w, "\n### Path\n\n%s\n\n| | Hop | Verdict | What decides |\n|---|---|---|---|\n", inline(pathLine(r.Path)))
-	for i, h := range r.Path.Hops {
-		m := mark(r.Path, i)
+	fmt.Fprintf(w, "\n### Path\n\n%s\n\n", inline(pathLine(r.Path)))
+	markdownHops(w, r.Path.Hops, r.Path.Broken())
+}
+
+// resolutionLine says what was asked and how it ends.
+func resolutionLine(p *resolve.Path) string {
+	s := p.Name
+	if p.From != "" {
+		s += ", asked by pod " + p.From
+	}
+	return s + ": " + string(p.Answer.Kind)
+}
+
+func markdownResolution(w io.Writer, r *diagnose.Report) {
+	if r.Resolution == nil {
+		return
+	}
+	fmt.Fprintf(w, "\n### Name\n\n%s\n\n", inline(resolutionLine(r.Resolution)))
+	markdownHops(w, r.Resolution.Hops, r.Resolution.Broken())
+}
+
+func markdownHops(w io.Writer, hops []reach.Step, broken int) {
+	fmt.Fprintf(w, "| | Hop | Verdict | What decides |\n|---|---|---|---|\n")
+	for i, h := range hops {
+		m := mark(h, i == broken)
 		if m == "BROKEN" {
 			m = "**BROKEN**"
 		}
 		fmt.Fprintf(w, "| %d | %s | %s | %s |\n", i+1, inline(h.Hop), m, inline(h.Text))
 	}
-	if i := r.Path.Broken(); i >= 0 && r.Path.Hops[i].Command != "" {
+	if broken >= 0 && hops[broken].Command != "" {
 		fmt.Fprintf(w, "\nTo see it:\n\n")
-		code(w, r.Path.Hops[i].Command)
+		code(w, hops[broken].Command)
 	}
 }

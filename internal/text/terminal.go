@@ -27,6 +27,7 @@ func Terminal(w io.Writer, r *diagnose.Report, colour bool) {
 	p.line(p.paint(bold, safe(r.Headline())))
 	p.line("")
 	p.path(r)
+	p.resolution(r)
 	p.board(r)
 	for i, f := range r.Findings {
 		p.finding(r, f, i)
@@ -107,6 +108,9 @@ func (p printer) finding(r *diagnose.Report, f diagnose.Finding, i int) {
 		for _, c := range m.Commands() {
 			p.line("    $ " + safe(c))
 		}
+		for _, l := range m.Diff() {
+			p.line("      " + safe(l))
+		}
 		for _, u := range m.Undo() {
 			p.line(p.paint(faint, "    undo: "+safe(u.Command())))
 		}
@@ -115,7 +119,7 @@ func (p printer) finding(r *diagnose.Report, f diagnose.Finding, i int) {
 
 func (p printer) unexplained(r *diagnose.Report) {
 	rest := r.Unexplained
-	if len(r.Findings) == 0 && r.Path == nil && len(rest) > 0 {
+	if len(r.Findings) == 0 && r.Path == nil && r.Resolution == nil && len(rest) > 0 {
 		rest = rest[1:] // the headline has said it
 	}
 	if len(rest) == 0 {

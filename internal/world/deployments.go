@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/hopwise/hopwise/internal/facts"
@@ -44,7 +45,7 @@ func (w *World) settleDeployments(touched []touch) {
 		if was == nil || w.is(t) != nil {
 			continue
 		}
-		w.releaseIP(was)
+		w.forget(was)
 		if d := w.deploymentOf(was); d != nil {
 			w.scale(d)
 		}
@@ -92,9 +93,7 @@ func (w *World) scale(d Doc) {
 		w.addPod(d, rs)
 	}
 	for i := want; i < len(have); i++ {
-		if w.remove(podKind, text(have[i], "metadata", "namespace")+"/"+text(have[i], "metadata", "name")) == nil {
-			w.event(have[i], "Normal", "Killing", "Stopping container "+text(firstOf(list(have[i], "spec", "containers")), "name"))
-		}
+		w.end(have[i])
 	}
 	w.note(d)
 }
@@ -121,21 +120,30 @@ func (w *World) replicaSetOf(d Doc) Doc {
 	if newest != nil {
 		return newest
 	}
+	return w.newReplicaSet(d, word(text(d, "metadata", "name"), 10), "1")
+}
+
+// newReplicaSet stores a ReplicaSet of a Deployment's template.
+func (w *World) newReplicaSet(d Doc, hash, revision string) Doc {
 	name := text(d, "metadata", "name")
-	hash := word(name, 10)
 	l := labels(d, "spec", "template", "metadata", "labels")
 	l["pod-template-hash"] = hash
 	rs := Doc{
 		"metadata": Doc{"name": name + "-" + hash, "namespace": text(d, "metadata", "namespace"), "uid": uid(name + hash), "creationTimestamp": w.stamp(), "labels": l,
+			"annotations":     Doc{"deployment.kubernetes.io/revision": revision},
 			"ownerReferences": []any{Doc{"apiVersion": "apps/v1", "kind": "Deployment", "name": name, "uid": text(d, "metadata", "uid"), "controller": true, "blockOwnerDeletion": true}}},
 		"spec": Doc{"selector": Doc{"matchLabels": l}, "template": Doc{"metadata": Doc{"labels": l}}},
 	}
-	w.write(replicaSetKind, decode(encode(rs)))
+	rs = decode(encode(rs))
+	w.write(replicaSetKind, rs)
 	return rs
 }
 
-func revision(rs Doc) string {
-	return text(rs, "metadata", "annotations", "deployment.kubernetes.io/revision")
+// revision counts the templates that a Deployment has had; 0 when it is not
+// known.
+func revision(rs Doc) int {
+	n, _ := strconv.Atoi(text(rs, "metadata", "annotations", "deployment.kubernetes.io/revision"))
+	return n
 }
 
 // addPod makes one more pod of a Deployment, on the node with the fewest pods
@@ -167,7 +175,8 @@ func merged(l map[string]string, key, value string) map[string]string {
 }
 
 // place chooses a node for a pod: Ready, not cordoned, with the labels that
-// the pod asks for and with room. Nodes that have addresses come first.
+// the pod asks for and with room. Nodes that have addresses come first, then
+// those over which the pod wants to be spread.
 func (w *World) place(pod Doc) Doc {
 	var best Doc
 	var bestCost int
@@ -184,8 +193,9 @@ func (w *World) place(pod Doc) Doc {
 			continue
 		}
 		if w.subnetFor(n) == nil {
-			load += 1000
+			load += 10000
 		}
+		load += 100 * w.crowd(pod, n)
 		if best == nil || load < bestCost {
 			best, bestCost = n, load
 		}
@@ -211,7 +221,7 @@ func (w *World) start(pod, node Doc) {
 		return
 	}
 	status["podIP"], status["podIPs"], status["phase"] = ip, []any{Doc{"ip": ip}}, "Running"
-	ready := !w.appOf(pod).Broken
+	ready := !w.broken(w.appOf(pod))
 	condition(pod, "PodReadyToStartContainers", true, "", "", now)
 	condition(pod, "Initialized", true, "", "", now)
 	for _, c := range []string{"Ready", "ContainersReady"} {

@@ -1,9 +1,13 @@
 package world
 
 import (
+	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
+
+	"github.com/hopwise/hopwise/internal/facts"
 )
 
 var timestamp = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$`)
@@ -16,11 +20,58 @@ func (w *World) Rebase(now time.Time) {
 	defer w.mu.Unlock()
 	by := now.Sub(w.at).Truncate(time.Second)
 	w.at = w.at.Add(by)
-	for _, list := range w.docs {
+	for kind, list := range w.docs {
 		for id, e := range list {
-			list[id] = entry{encode(shift(decode(e.raw), by)), e.version}
+			d := decode(e.raw)
+			shift(d, by)
+			switch kind {
+			case facts.PodLogs.Kind():
+				shiftLines(d, "text", func(line string) string { return shiftStamp(line, by) })
+				shiftLines(d, "previous", func(line string) string { return shiftStamp(line, by) })
+			case facts.PodMetrics.Kind():
+				shiftLines(d, "text", func(line string) string { return shiftMetric(line, by) })
+			}
+			list[id] = entry{encode(d), e.version}
 		}
 	}
+}
+
+// shiftLines changes each line of a text.
+func shiftLines(d Doc, field string, change func(line string) string) {
+	text, ok := d[field].(string)
+	if !ok {
+		return
+	}
+	var out strings.Builder
+	for line := range strings.Lines(text) {
+		out.WriteString(change(line))
+	}
+	d[field] = out.String()
+}
+
+// shiftStamp moves the time before a line of a log.
+func shiftStamp(line string, by time.Duration) string {
+	stamp, rest, ok := strings.Cut(line, " ")
+	if !ok {
+		return line
+	}
+	return shiftTime(stamp, by) + " " + rest
+}
+
+// atTime are the metrics whose values are times, in seconds since 1970.
+var atTime = regexp.MustCompile(`^([a-z0-9_]+_(?:start_time|timestamp)_seconds(?:\{.*\})?) ([0-9.e+]+)\n?$`)
+
+// shiftMetric moves the time that a metric tells.
+func shiftMetric(line string, by time.Duration) string {
+	m := atTime.FindStringSubmatch(line)
+	if m == nil {
+		return line
+	}
+	v, err := strconv.ParseFloat(m[2], 64)
+	if err != nil || v == 0 { // 0: never
+		return line
+	}
+	return fmt.Sprintf("%s %s\n", m[1], strconv.FormatFloat(v+by.Seconds(), 'g', -1, 64))
 }
 
 // shift moves the times in v, a document or a part of one.

@@ -69,9 +69,6 @@ func (s *Scenario) FaultOf(permission string) (Fault, bool) {
 // it when something changes.
 type Truth struct {
 	Apps []App `json:"apps,omitempty"`
-	// Logs are the lines that pods' containers wrote, by "namespace/pod" or
-	// "namespace/pod/container".
-	Logs map[string]string `json:"logs,omitempty"`
 }
 
 // An App is how the processes in some pods behave.
@@ -81,6 +78,9 @@ type App struct {
 	Paths     map[string]int    `json:"paths,omitempty"`  // HTTP status by path; others answer 404, none at all: 200
 	Delay     string            `json:"delay,omitempty"`  // before it answers, such as 8s
 	Broken    bool              `json:"broken,omitempty"` // never becomes ready, whatever is done around it
+	// BrokenWhile is a text that keeps the pods from getting ready, such as a
+	// typing error in the Corefile; nil: none does.
+	BrokenWhile *Text `json:"brokenWhile,omitempty"`
 }
 
 // Names lists the embedded scenarios. Bases, whose names begin with "base-",

@@ -28,10 +28,15 @@ func (w *World) settle() {
 		if len(touched) == 0 {
 			return
 		}
+		w.settleAddons(touched)
+		w.settleReloads(touched)
+		w.settleProcesses(touched)
+		w.settleRollouts(touched)
 		w.settleDeployments(touched)
 		w.settleAddresses(touched)
 		w.settleEndpoints(touched)
 		w.settleStatus(touched)
+		w.settleBudgets(touched)
 		w.settleTargetGroups(touched)
 		w.settleTargets(touched)
 		w.settleHealth(touched)

@@ -289,13 +289,14 @@ var ids = map[facts.Kind]string{
 	"ec2/vpc-endpoints": "VpcEndpointId", "ec2/vpc-attributes": "VpcId", "ec2/instances": "InstanceId", "ec2/internet-gateways": "InternetGatewayId",
 	"elbv2/load-balancers": "LoadBalancerArn", "elbv2/target-groups": "TargetGroupArn", "elbv2/target-health": "TargetGroupArn",
 	"elbv2/listeners": "ListenerArn", "elbv2/rules": "RuleArn", "elbv2/tags": "ResourceArn",
+	"eks/fargate-profiles": "fargateProfileName", "ec2/dhcp-options": "DhcpOptionsId", "ec2/stale-security-groups": "GroupId", "servicequotas/quotas": "QuotaCode",
 	"route53/hosted-zones": "Id", "route53/record-sets": "HostedZoneId",
+	"route53resolver/rules": "Id", "route53resolver/rule-associations": "Id", "route53resolver/endpoints": "Id", "route53resolver/firewall-rule-groups": "Id",
 }
 
 // extraLists are the list fields of the kinds that no check reads.
 var extraLists = map[facts.Kind]string{
-	"ec2/instances": "Instances", "ec2/internet-gateways": "InternetGateways", "ec2/vpc-attributes": "VpcAttributes",
-	"route53/hosted-zones": "HostedZones", "route53/record-sets": "RecordSets",
+	"ec2/instances": "Instances", "ec2/internet-gateways": "InternetGateways",
 	"elbv2/listeners": "Listeners", "elbv2/rules": "Rules", "elbv2/tags": "TagDescriptions",
 }
 
@@ -321,7 +322,11 @@ func ID(kind facts.Kind, d Doc) (string, error) {
 		if name == "" {
 			return "", fmt.Errorf("%s: an object without metadata.name", kind)
 		}
-		if ns, _ := m["namespace"].(string); ns != "" {
+		ns, _ := m["namespace"].(string)
+		if ct, _ := d["container"].(string); ct != "" && kind == facts.PodLogs.Kind() {
+			return ns + "/" + name + "/" + ct, nil // each container of a pod has a log of its own
+		}
+		if ns != "" {
 			return ns + "/" + name, nil
 		}
 		return name, nil

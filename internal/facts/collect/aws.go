@@ -19,6 +19,9 @@ import (
 	ekstypes "github.com/aws/aws-sdk-go-v2/service/eks/types"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+	"github.com/aws/aws-sdk-go-v2/service/route53"
+	"github.com/aws/aws-sdk-go-v2/service/route53resolver"
+	"github.com/aws/aws-sdk-go-v2/service/servicequotas"
 	"github.com/aws/smithy-go"
 
 	"github.com/hopwise/hopwise/internal/facts"
@@ -29,23 +32,30 @@ import (
 var addons = []string{"coredns", "kube-proxy", "vpc-cni"}
 
 type awsReader struct {
-	cluster string
-	eks     *eks.Client
-	ec2     *ec2.Client
-	elb     *elb.Client
+	cluster  string
+	region   string
+	eks      *eks.Client
+	ec2      *ec2.Client
+	elb      *elb.Client
+	route53  *route53.Client
+	resolver *route53resolver.Client
+	quotas   *servicequotas.Client
 }
 
 func newAWSReader(cfg aws.Config, cluster string, calls *gate) *awsReader {
 	cfg = cfg.Copy()
-	// Adaptive mode slows down by itself when an API throttles; the deadline
-	// of the snapshot bounds it all.
+	// Throttled calls are tried again soon: a snapshot has seconds. Adaptive
+	// mode would not do: after one refusal it lets one call through in two
+	// seconds, and all that is still to be read of that API waits behind it.
 	cfg.Retryer = func() aws.Retryer {
-		return retry.NewAdaptiveMode(func(o *retry.AdaptiveModeOptions) {
-			o.StandardOptions = append(o.StandardOptions, func(s *retry.StandardOptions) { s.MaxAttempts, s.MaxBackoff = 6, 2*time.Second })
-		})
+		return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.MaxBackoff = 6, time.Second })
 	}
 	cfg.HTTPClient = gated(cfg.HTTPClient, calls)
-	return &awsReader{cluster, eks.NewFromConfig(cfg), ec2.NewFromConfig(cfg), elb.NewFromConfig(cfg)}
+	return &awsReader{
+		cluster: cluster, region: cfg.Region,
+		eks: eks.NewFromConfig(cfg), ec2: ec2.NewFromConfig(cfg), elb: elb.NewFromConfig(cfg),
+		route53: route53.NewFromConfig(cfg), resolver: route53resolver.NewFromConfig(cfg), quotas: servicequotas.NewFromConfig(cfg),
+	}
 }
 
 // gated puts the gate into an HTTP client.
@@ -60,7 +70,7 @@ func gated(client aws.HTTPClient, calls *gate) aws.HTTPClient {
 }
 
 // read reads one kind. All kinds of the VPC wait for DescribeCluster, which
-// names it; nothing else waits.
+// names it; what is read of each object of a list waits for the list.
 func (a *awsReader) read(ctx context.Context, n facts.Need, one *once) (any, error) {
 	switch n.Kind() {
 	case facts.Clusters.Kind():
@@ -71,6 +81,17 @@ func (a *awsReader) read(ctx context.Context, n facts.Need, one *once) (any, err
 		return []ekstypes.Cluster{*c}, nil
 	case facts.Addons.Kind():
 		return a.addons(ctx)
+	case facts.FargateProfiles.Kind():
+		return a.fargateProfiles(ctx, one)
+	case facts.Quotas.Kind():
+		return a.serviceQuotas(ctx)
+	case facts.DHCPOptions.Kind():
+		return a.dhcpOptions(ctx, one)
+	case facts.VPCs.Kind():
+		return a.vpcs(ctx, one)
+	case facts.HostedZones.Kind(), facts.Records.Kind(), facts.ResolverRules.Kind(), facts.ResolverRuleAssociations.Kind(),
+		facts.ResolverEndpoints.Kind(), facts.FirewallRuleGroups.Kind():
+		return a.dns(ctx, n, one)
 	case facts.LoadBalancers.Kind():
 		return inVPC(ctx, a, one, a.loadBalancers, func(lb elbtypes.LoadBalancer) string { return aws.ToString(lb.VpcId) })
 	case facts.TargetGroups.Kind():
@@ -92,9 +113,6 @@ func (a *awsReader) ofVPC(ctx context.Context, n facts.Need, vpc []ec2types.Filt
 	case facts.Subnets.Kind():
 		p := ec2.NewDescribeSubnetsPaginator(a.ec2, &ec2.DescribeSubnetsInput{Filters: vpc})
 		return all(ctx, p.HasMorePages, p.NextPage, func(o *ec2.DescribeSubnetsOutput) []ec2types.Subnet { return o.Subnets })
-	case facts.VPCs.Kind():
-		p := ec2.NewDescribeVpcsPaginator(a.ec2, &ec2.DescribeVpcsInput{Filters: vpc})
-		return all(ctx, p.HasMorePages, p.NextPage, func(o *ec2.DescribeVpcsOutput) []ec2types.Vpc { return o.Vpcs })
 	case facts.RouteTables.Kind():
 		p := ec2.NewDescribeRouteTablesPaginator(a.ec2, &ec2.DescribeRouteTablesInput{Filters: vpc})
 		return all(ctx, p.HasMorePages, p.NextPage, func(o *ec2.DescribeRouteTablesOutput) []ec2types.RouteTable { return o.RouteTables })
@@ -112,6 +130,13 @@ func (a *awsReader) ofVPC(ctx context.Context, n facts.Need, vpc []ec2types.Filt
 		return all(ctx, p.HasMorePages, p.NextPage, func(o *ec2.DescribeNatGatewaysOutput) []ec2types.NatGateway { return o.NatGateways })
 	case facts.Peerings.Kind():
 		return a.peerings(ctx, vpc[0].Values)
+	case facts.VPCAttribute.Kind():
+		return a.vpcAttributes(ctx, vpc[0].Values[0])
+	case facts.StaleGroups.Kind():
+		p := ec2.NewDescribeStaleSecurityGroupsPaginator(a.ec2, &ec2.DescribeStaleSecurityGroupsInput{VpcId: &vpc[0].Values[0]})
+		return all(ctx, p.HasMorePages, p.NextPage, func(o *ec2.DescribeStaleSecurityGroupsOutput) []ec2types.StaleSecurityGroup {
+			return o.StaleSecurityGroupSet
+		})
 	case facts.VPCEndpoints.Kind():
 		p := ec2.NewDescribeVpcEndpointsPaginator(a.ec2, &ec2.DescribeVpcEndpointsInput{Filters: vpc})
 		return all(ctx, p.HasMorePages, p.NextPage, func(o *ec2.DescribeVpcEndpointsOutput) []ec2types.VpcEndpoint { return o.VpcEndpoints })
@@ -201,16 +226,7 @@ func (a *awsReader) addons(ctx context.Context) ([]ekstypes.Addon, error) {
 		found[i] = out.Addon
 		return nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	list := []ekstypes.Addon{}
-	for _, f := range found {
-		if f != nil {
-			list = append(list, *f)
-		}
-	}
-	return list, nil
+	return there(found), err
 }
 
 func (a *awsReader) loadBalancers(ctx context.Context) ([]elbtypes.LoadBalancer, error) {
@@ -247,13 +263,7 @@ func inVPC[T any](ctx context.Context, a *awsReader, one *once, read func(contex
 	if err != nil {
 		return nil, err
 	}
-	kept := []T{}
-	for _, t := range list {
-		if vpcOf(t) == vpc {
-			kept = append(kept, t)
-		}
-	}
-	return kept, nil
+	return keep(list, func(t T) bool { return vpcOf(t) == vpc }), nil
 }
 
 // targetHealth asks for each target group that a load balancer uses: the API
@@ -263,7 +273,7 @@ func (a *awsReader) targetHealth(ctx context.Context, one *once) ([]facts.Target
 	if err != nil {
 		return nil, errDepends{"elasticloadbalancing:DescribeTargetGroups", err}
 	}
-	health := make([]facts.TargetHealth, len(groups))
+	health := make([]*facts.TargetHealth, len(groups))
 	err = parallel(len(groups), func(i int) error {
 		out, err := a.elb.DescribeTargetHealth(ctx, &elb.DescribeTargetHealthInput{TargetGroupArn: groups[i].TargetGroupArn})
 		var gone *elbtypes.TargetGroupNotFoundException
@@ -273,25 +283,27 @@ func (a *awsReader) targetHealth(ctx context.Context, one *once) ([]facts.Target
 		if err != nil {
 			return err
 		}
-		health[i] = facts.TargetHealth{TargetGroupArn: aws.ToString(groups[i].TargetGroupArn), TargetHealthDescriptions: out.TargetHealthDescriptions}
+		health[i] = &facts.TargetHealth{TargetGroupArn: aws.ToString(groups[i].TargetGroupArn), TargetHealthDescriptions: out.TargetHealthDescriptions}
 		return nil
 	})
-	kept := []facts.TargetHealth{}
-	for _, h := range health {
-		if h.TargetGroupArn != "" {
-			kept = append(kept, h)
-		}
-	}
-	return kept, err
+	return there(health), err
 }
 
 // parallel runs n reads at the same time and returns the first error by
 // index, so that the same failure always gives the same message.
-func parallel(n int, read func(i int) error) error {
+func parallel(n int, read func(i int) error) error { return atMost(n, n, read) }
+
+// atMost is parallel with a limit of reads at the same time.
+func atMost(limit, n int, read func(i int) error) error {
 	errs := make([]error, n)
+	slots := make(chan struct{}, limit)
 	var wg sync.WaitGroup
 	for i := range n {
-		wg.Go(func() { errs[i] = read(i) })
+		wg.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			errs[i] = read(i)
+		})
 	}
 	wg.Wait()
 	for _, err := range errs {

@@ -2,9 +2,9 @@
 // It is the only reader: everything that the bot knows came through Take.
 //
 // Each kind is read once per snapshot, all of them at the same time, behind
-// one limit of calls in flight. The longest chain of calls that wait for each
-// other is two: DescribeCluster tells the VPC, then everything in the VPC is
-// read. What could not be read is a gap with its reason.
+// one limit of calls in flight. Most kinds wait for one other call at most:
+// DescribeCluster tells the VPC, the list of pods tells whose log to read. What
+// could not be read is a gap with its reason.
 package collect
 
 import (
@@ -155,7 +155,7 @@ func (r *Reader) dispatch(ctx context.Context, n facts.Need, one *once) (any, er
 		if r.kube == nil {
 			return nil, unreachable(r.cfg.KubeErr, "no Kubernetes API is configured: set KUBECONFIG or run in a cluster")
 		}
-		return r.kube.read(ctx, n)
+		return r.kube.read(ctx, n, one)
 	}
 	if r.aws == nil {
 		return nil, unreachable(r.cfg.AWSErr, "no AWS API is configured: set AWS_REGION and credentials")
@@ -260,18 +260,20 @@ func (c *counter) total() int {
 // gap says in one line why a kind is missing.
 func gap(ctx context.Context, n facts.Need, err error) facts.Gap {
 	g := facts.Gap{Kind: n.Kind(), Permission: n.Permission(), Reason: facts.Unreachable, Detail: oneLine(err)}
+	reason, detail := awsReason, awsDetail
+	if n.Kind().IsKube() {
+		reason, detail = kubeReason, kubeDetail
+	}
 	on, root := rootOf(err)
 	switch {
-	case on != "" && awsReason(root) == facts.Denied:
+	case on != "" && reason(root) == facts.Denied:
 		g.Reason, g.Permission = facts.Denied, on
 	case on != "" && ctx.Err() == nil: // said as of the kind that failed, so that all that hangs on it gives one reason
-		g.Reason, g.Detail = awsReason(root), awsDetail(root)
+		g.Reason, g.Detail = reason(root), detail(root)
 	case ctx.Err() != nil, errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		g.Reason, g.Detail = facts.TimedOut, "no answer in time"
-	case n.Kind().IsKube():
-		g.Reason, g.Detail = kubeReason(err), kubeDetail(err)
 	default:
-		g.Reason, g.Detail = awsReason(err), awsDetail(err)
+		g.Reason, g.Detail = reason(err), detail(err)
 	}
 	if g.Reason == facts.Denied {
 		g.Detail = ""

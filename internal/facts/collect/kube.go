@@ -5,11 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strconv"
 
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -41,11 +43,18 @@ var paths = map[facts.Kind]string{
 	facts.SecurityGroupPolicies.Kind(): "/apis/vpcresources.k8s.aws/v1beta1/securitygrouppolicies",
 	facts.CNINodes.Kind():              "/apis/vpcresources.k8s.aws/v1alpha1/cninodes",
 	facts.TargetGroupBindings.Kind():   "/apis/elbv2.k8s.aws/v1beta1/targetgroupbindings",
+	facts.ServiceAccounts.Kind():       "/api/v1/serviceaccounts",
+	facts.HPAs.Kind():                  "/apis/autoscaling/v2/horizontalpodautoscalers",
+	facts.PodDisruptionBudgets.Kind():  "/apis/policy/v1/poddisruptionbudgets",
 }
 
-// configMaps are the ConfigMaps of kube-system that are read, one call each,
-// so that the role can name them. One that is not there is simply not there.
-var configMaps = []string{"amazon-vpc-cni", "coredns", "node-local-dns"}
+// configMaps and clusterRoles are the objects that are read by name, one call
+// each, so that the role can name them. One that is not there is simply not
+// there.
+var (
+	configMaps   = []string{"amazon-vpc-cni", "coredns", "node-local-dns"} // of kube-system
+	clusterRoles = []string{"system:coredns"}
+)
 
 type kubeReader struct{ client rest.Interface }
 
@@ -62,19 +71,33 @@ func newKubeReader(cfg *rest.Config, calls *gate) (*kubeReader, error) {
 }
 
 // read lists a kind, page by page, and trims each page before it asks for
-// the next.
-func (k *kubeReader) read(ctx context.Context, n facts.Need) (any, error) {
+// the next. What several kinds begin with is read once.
+func (k *kubeReader) read(ctx context.Context, n facts.Need, one *once) (any, error) {
 	switch key := n.(type) {
 	case facts.Key[corev1.ConfigMap]:
-		return k.configMaps(ctx)
+		return named(ctx, k, "/api/v1/namespaces/kube-system/configmaps", configMaps, trimConfigMap)
+	case facts.Key[rbacv1.ClusterRole]:
+		return named(ctx, k, "/apis/rbac.authorization.k8s.io/v1/clusterroles", clusterRoles, func(o *rbacv1.ClusterRole) { trimMeta(&o.ObjectMeta) })
+	case facts.Key[facts.PodLog]:
+		return k.podLogs(ctx, one)
+	case facts.Key[facts.PodMetric]:
+		return k.podMetrics(ctx, one)
+	case facts.Key[facts.KubeletConfig]:
+		return k.kubeletConfigs(ctx, one)
 	case facts.Key[corev1.Pod]:
-		return list(ctx, k, key, trimPod)
+		return k.pods(ctx, one)
+	case facts.Key[corev1.Node]:
+		return k.nodes(ctx, one)
 	case facts.Key[corev1.Service]:
 		return list(ctx, k, key, func(o *corev1.Service) { trimMeta(&o.ObjectMeta) })
+	case facts.Key[corev1.ServiceAccount]:
+		return list(ctx, k, key, trimServiceAccount)
+	case facts.Key[autoscalingv2.HorizontalPodAutoscaler]:
+		return list(ctx, k, key, func(o *autoscalingv2.HorizontalPodAutoscaler) { trimMeta(&o.ObjectMeta) })
+	case facts.Key[policyv1.PodDisruptionBudget]:
+		return list(ctx, k, key, func(o *policyv1.PodDisruptionBudget) { trimMeta(&o.ObjectMeta) })
 	case facts.Key[corev1.Event]:
 		return list(ctx, k, key, trimEvent)
-	case facts.Key[corev1.Node]:
-		return list(ctx, k, key, func(o *corev1.Node) { trimMeta(&o.ObjectMeta); o.Status.Images = nil })
 	case facts.Key[appsv1.Deployment]:
 		return list(ctx, k, key, func(o *appsv1.Deployment) { trimMeta(&o.ObjectMeta); trimTemplate(o.Namespace, &o.Spec.Template) })
 	case facts.Key[appsv1.DaemonSet]:
@@ -90,39 +113,45 @@ func (k *kubeReader) read(ctx context.Context, n facts.Need) (any, error) {
 	}
 }
 
-// configMaps reads the named ConfigMaps, with all that looks like a secret
-// taken out.
-func (k *kubeReader) configMaps(ctx context.Context) ([]corev1.ConfigMap, error) {
-	found := make([]*corev1.ConfigMap, len(configMaps))
-	err := parallel(len(configMaps), func(i int) error {
-		raw, err := k.client.Get().AbsPath("/api/v1/namespaces/kube-system/configmaps/" + configMaps[i]).Do(ctx).Raw()
+// pods and nodes are what other kinds begin with: whose log, whose metrics.
+func (k *kubeReader) pods(ctx context.Context, one *once) ([]corev1.Pod, error) {
+	return do(one, "pods", func() ([]corev1.Pod, error) { return list(ctx, k, facts.Pods, trimPod) })
+}
+
+func (k *kubeReader) nodes(ctx context.Context, one *once) ([]corev1.Node, error) {
+	return do(one, "nodes", func() ([]corev1.Node, error) {
+		return list(ctx, k, facts.Nodes, func(o *corev1.Node) { trimMeta(&o.ObjectMeta); o.Status.Images = nil })
+	})
+}
+
+// named reads the objects with some names in a folder of the API.
+func named[T any](ctx context.Context, k *kubeReader, folder string, names []string, trim func(*T)) ([]T, error) {
+	found := make([]*T, len(names))
+	err := parallel(len(names), func(i int) error {
+		raw, err := k.client.Get().AbsPath(folder, names[i]).Do(ctx).Raw()
 		if apierrors.IsNotFound(err) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		found[i] = new(corev1.ConfigMap)
+		found[i] = new(T)
 		return json.Unmarshal(raw, found[i])
 	})
 	if err != nil {
 		return nil, err
 	}
-	all := []corev1.ConfigMap{}
-	for _, c := range found {
-		if c == nil {
-			continue
+	all := []T{}
+	for _, o := range found {
+		if o != nil {
+			trim(o)
+			all = append(all, *o)
 		}
-		trimMeta(&c.ObjectMeta)
-		for name, data := range c.Data {
-			c.Data[name] = facts.Redact(data)
-		}
-		all = append(all, *c)
 	}
 	return all, nil
 }
 
-func list[T any](ctx context.Context, k *kubeReader, key facts.Key[T], trim func(*T)) (any, error) {
+func list[T any](ctx context.Context, k *kubeReader, key facts.Key[T], trim func(*T)) ([]T, error) {
 	all := []T{}
 	err := k.each(ctx, key.Kind(), func(items json.RawMessage) error {
 		var page []T
@@ -208,96 +237,4 @@ func kubeReason(err error) facts.Reason {
 	default:
 		return facts.Unreachable
 	}
-}
-
-// trimMeta drops what no check reads.
-func trimMeta(m *metav1.ObjectMeta) {
-	m.ManagedFields = nil
-	delete(m.Annotations, "kubectl.kubernetes.io/last-applied-configuration")
-	for k, v := range m.Annotations {
-		m.Annotations[k] = facts.Redact(v)
-	}
-}
-
-// trimPod keeps what says where a pod is, what it listens on and how it is
-// doing. Environment values are dropped here: they may hold secrets.
-func trimPod(p *corev1.Pod) {
-	trimMeta(&p.ObjectMeta)
-	p.Spec.Volumes = tokens(p.Spec.Volumes)
-	p.Spec.Affinity, p.Spec.Tolerations, p.Spec.ImagePullSecrets = nil, nil, nil
-	for _, cs := range [][]corev1.Container{p.Spec.Containers, p.Spec.InitContainers} {
-		for i := range cs {
-			trimContainer(&cs[i], false)
-		}
-	}
-	p.Spec.EphemeralContainers = nil
-	for _, sts := range [][]corev1.ContainerStatus{p.Status.ContainerStatuses, p.Status.InitContainerStatuses} {
-		for i := range sts {
-			trimStatus(&sts[i])
-		}
-	}
-	for i := range p.Status.Conditions {
-		p.Status.Conditions[i].Message = facts.Redact(p.Status.Conditions[i].Message)
-	}
-}
-
-// tokens keeps the volumes that say whom a pod's token is for, such as the
-// EKS Pod Identity agent: without one it needs no way there.
-func tokens(volumes []corev1.Volume) []corev1.Volume {
-	var out []corev1.Volume
-	for _, v := range volumes {
-		if v.Projected != nil && slices.ContainsFunc(v.Projected.Sources, func(s corev1.VolumeProjection) bool {
-			return s.ServiceAccountToken != nil && s.ServiceAccountToken.Audience != ""
-		}) {
-			out = append(out, v)
-		}
-	}
-	return out
-}
-
-func trimStatus(s *corev1.ContainerStatus) {
-	s.ImageID, s.ContainerID = "", ""
-	for _, st := range []*corev1.ContainerState{&s.State, &s.LastTerminationState} {
-		if st.Waiting != nil {
-			st.Waiting.Message = facts.Redact(st.Waiting.Message)
-		}
-		if st.Terminated != nil {
-			st.Terminated.Message = facts.Redact(st.Terminated.Message)
-		}
-	}
-}
-
-// trimTemplate keeps a workload's settings only in kube-system, where the
-// network's own components are configured by environment and arguments.
-func trimTemplate(namespace string, t *corev1.PodTemplateSpec) {
-	t.Spec.Volumes, t.Spec.Affinity = nil, nil
-	for _, cs := range [][]corev1.Container{t.Spec.Containers, t.Spec.InitContainers} {
-		for i := range cs {
-			trimContainer(&cs[i], namespace == metav1.NamespaceSystem)
-		}
-	}
-}
-
-func trimContainer(c *corev1.Container, settings bool) {
-	c.VolumeMounts, c.EnvFrom, c.Lifecycle = nil, nil, nil
-	if !settings {
-		c.Env, c.Command, c.Args = nil, nil, nil
-		return
-	}
-	for i := range c.Env {
-		// The name says whether the value is a secret: redact them together.
-		prefix := c.Env[i].Name + "="
-		c.Env[i].Value = facts.Redact(prefix + c.Env[i].Value)[len(prefix):]
-	}
-	for i := range c.Args {
-		c.Args[i] = facts.Redact(c.Args[i])
-	}
-	for i := range c.Command {
-		c.Command[i] = facts.Redact(c.Command[i])
-	}
-}
-
-func trimEvent(e *corev1.Event) {
-	trimMeta(&e.ObjectMeta)
-	e.Message = facts.Redact(e.Message)
 }

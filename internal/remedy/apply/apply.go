@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"slices"
 	"time"
 
@@ -20,6 +21,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/eks"
+	"github.com/aws/aws-sdk-go-v2/service/route53"
+	"github.com/aws/aws-sdk-go-v2/service/route53resolver"
 	"github.com/aws/smithy-go"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/kubernetes"
@@ -47,8 +51,11 @@ type Receipt struct {
 
 // A Writer performs actions.
 type Writer struct {
-	kube kubernetes.Interface
-	ec2  *ec2.Client
+	kube     kubernetes.Interface
+	ec2      *ec2.Client
+	eks      *eks.Client
+	route53  *route53.Client
+	resolver *route53resolver.Client
 }
 
 // perCall bounds one API call of a change.
@@ -74,7 +81,8 @@ func New(kube *rest.Config, cloud *aws.Config) (*Writer, error) {
 			cfg.HTTPClient = awshttp.NewBuildableClient()
 		}
 		cfg.HTTPClient = plainBodies{cfg.HTTPClient}
-		w.ec2 = ec2.NewFromConfig(cfg)
+		w.ec2, w.eks = ec2.NewFromConfig(cfg), eks.NewFromConfig(cfg)
+		w.route53, w.resolver = route53.NewFromConfig(cfg), route53resolver.NewFromConfig(cfg)
 	}
 	return w, nil
 }
@@ -140,6 +148,38 @@ func (w *Writer) run(ctx context.Context, a remedy.Action, dry bool) (Receipt, e
 		err = w.createPolicy(ctx, a, dry, &r)
 	case remedy.DeleteNetworkPolicy:
 		err = w.deletePolicy(ctx, a, dry, &r)
+	case remedy.AuthorizeEgress:
+		err = w.authorizeEgress(ctx, a, dry, &r)
+	case remedy.RevokeEgress:
+		err = w.revokeEgress(ctx, a, dry, &r)
+	case remedy.SetVPCAttribute:
+		err = w.setVPCAttribute(ctx, a, dry, &r)
+	case remedy.ModifyVPCEndpointPrivateDNS:
+		err = w.setPrivateDNS(ctx, a, dry, &r)
+	case remedy.AssociateVPCWithZone:
+		err = w.associateZone(ctx, a, dry, &r)
+	case remedy.DisassociateVPCFromZone:
+		err = w.disassociateZone(ctx, a, dry, &r)
+	case remedy.AssociateResolverRule:
+		err = w.associateRule(ctx, a, dry, &r)
+	case remedy.DisassociateResolverRule:
+		err = w.disassociateRule(ctx, a, dry, &r)
+	case remedy.SetAddonConfiguration:
+		err = w.setAddon(ctx, a, dry, &r)
+	case remedy.SetConfigMapKey:
+		err = w.setConfigMapKey(ctx, a, dry, &r)
+	case remedy.RestartWorkload:
+		err = w.restart(ctx, a, dry, &r)
+	case remedy.SetDNSOption:
+		err = w.setDNSOption(ctx, a, dry, &r)
+	case remedy.SetEnv:
+		err = w.setEnv(ctx, a, dry, &r)
+	case remedy.SpreadReplicas:
+		err = w.spread(ctx, a, dry, &r)
+	case remedy.CreatePodDisruptionBudget:
+		err = w.createBudget(ctx, a, dry, &r)
+	case remedy.DeletePodDisruptionBudget:
+		err = w.deleteBudget(ctx, a, dry, &r)
 	default:
 		panic(fmt.Sprintf("apply: no way to perform %T", a)) // a bug: the set of actions is closed
 	}
@@ -157,13 +197,25 @@ func explain(a remedy.Action, err error) error {
 	var api smithy.APIError
 	switch {
 	case apierrors.IsForbidden(err), errors.As(err, &api) && slices.Contains([]string{"UnauthorizedOperation", "AccessDenied", "AccessDeniedException"}, api.ErrorCode()):
-		return fmt.Errorf("%w: give its write role the permission %q", ErrDenied, a.Permission())
+		return fmt.Errorf("%w: give its write role the permission %q", ErrDenied, missing(err, a))
 	case apierrors.IsConflict(err):
 		return fmt.Errorf("%s: %w", a.Object(), ErrConflict)
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%s: no answer in %s; it is not known whether the change was made", a.Object(), perCall)
 	}
 	return fmt.Errorf("%s: %s", a.Object(), facts.Redact(err.Error()))
+}
+
+// refused is where AWS names the permission that a caller lacks.
+var refused = regexp.MustCompile(`not authorized to perform: ([a-z0-9-]+:[A-Za-z0-9]+)`)
+
+// missing is the permission that a refusal is about: an action looks before
+// it changes, and either may be what is refused.
+func missing(err error, a remedy.Action) string {
+	if m := refused.FindStringSubmatch(err.Error()); m != nil {
+		return m[1]
+	}
+	return a.Permission()
 }
 
 func conflict(a remedy.Action, is string) error {

@@ -13,9 +13,13 @@ import (
 
 func (w *Writer) cloud(a remedy.Action) (*ec2.Client, error) {
 	if w.ec2 == nil {
-		return nil, fmt.Errorf("%s: %w: set AWS_REGION and credentials", a.Object(), ErrAway)
+		return nil, noCloud(a)
 	}
 	return w.ec2, nil
+}
+
+func noCloud(a remedy.Action) error {
+	return fmt.Errorf("%s: %w: set AWS_REGION and credentials", a.Object(), ErrAway)
 }
 
 func permission(r remedy.Rule) []ec2types.IpPermission {

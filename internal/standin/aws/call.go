@@ -16,8 +16,10 @@ type call struct {
 	proto  *protocol
 	action string
 	op     op
-	params *param   // parameters of a query protocol, or of a REST URL
+	params *param   // parameters of a query protocol, of a REST URL, or the fields of a JSON body
+	unread error    // why a JSON body is none
 	path   []string // what a REST URL names, such as a cluster and an addon
+	body   []byte   // of a REST call that changes something
 	scope  scope
 	here   bool // the signature's region is the world's: its objects are found
 }
@@ -40,7 +42,8 @@ type protocol struct {
 	version   string // Version parameter of a query protocol
 	namespace string // of its XML
 	ops       map[string]op
-	route     func(c *call, method, path string) // names a REST call; nil for a query protocol
+	route     func(c *call, method, path string) // names a REST call; nil for the other protocols
+	target    string                             // before the operation in X-Amz-Target, of a JSON 1.1 protocol
 	style     style
 	shape     int // column of the table of errors
 }
@@ -54,6 +57,8 @@ func init() {
 		{name: "sts", prefix: "sts", version: "2011-06-15", namespace: "https://sts.amazonaws.com/doc/2011-06-15/", ops: stsOps, style: queryStyle, shape: shapeQuery},
 		{name: "eks", prefix: "eks", ops: eksOps, route: routeEKS, style: eksStyle, shape: shapeJSON},
 		{name: "route53", prefix: "route53", namespace: "https://route53.amazonaws.com/doc/2013-04-01/", ops: route53Ops, route: routeRoute53, style: route53Style, shape: shapeQuery},
+		{name: "route53resolver", prefix: "route53resolver", target: "Route53Resolver", ops: resolverOps, style: docStyle, shape: shapeResolver},
+		{name: "servicequotas", prefix: "servicequotas", target: "ServiceQuotasV20190624", ops: quotaOps, style: docStyle, shape: shapeQuotas},
 	} {
 		protocols[p.name] = p
 	}
@@ -64,15 +69,21 @@ func init() {
 func (s *Server) newCall(r *http.Request, body []byte) *call {
 	form := requestForm(r, body)
 	c := &call{server: s, ctx: r.Context(), id: requestID(), params: parseParams(form), scope: scopeOf(r)}
-	c.proto = serviceOf(c.scope.service, r.URL.Path, form)
+	target, action, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+	c.proto = serviceOf(c.scope.service, target, r.URL.Path, form)
 	// Route 53 and STS are global: they answer whatever region signs.
 	global := c.proto.name == "route53" || c.proto.name == "sts"
 	c.here = global || c.scope.region == "" || c.scope.region == s.world.Setting().Region
-	if c.proto.route != nil {
-		c.params = parseParams(r.URL.Query())
+	switch {
+	case c.proto.route != nil:
+		c.params, c.body = parseParams(r.URL.Query()), body
 		c.proto.route(c, r.Method, r.URL.EscapedPath())
-	} else if r.URL.Path == "/" || r.URL.Path == "" {
+	case r.URL.Path != "/" && r.URL.Path != "":
+	case c.proto.target == "":
 		c.action = form.Get("Action")
+	case c.proto.target == target:
+		c.action = action
+		c.params, c.unread = parseJSON(body)
 	}
 	c.op = c.proto.ops[c.action]
 	return c
@@ -94,9 +105,14 @@ func requestForm(r *http.Request, body []byte) url.Values {
 
 // serviceOf tells the service by the signature; without one, by what the
 // request looks like.
-func serviceOf(signed, path string, form url.Values) *protocol {
+func serviceOf(signed, target, path string, form url.Values) *protocol {
 	if p, ok := protocols[signed]; ok {
 		return p
+	}
+	for _, p := range protocols {
+		if p.target != "" && p.target == target {
+			return p
+		}
 	}
 	switch {
 	case path == "/clusters" || strings.HasPrefix(path, "/clusters/"):
@@ -122,6 +138,9 @@ func serviceOf(signed, path string, form url.Values) *protocol {
 // server does not know: leaving a condition out would answer a question that
 // nobody asked.
 func (c *call) checkParams() error {
+	if c.unread != nil {
+		return bad("SerializationException", "%v", c.unread)
+	}
 	for _, name := range c.op.needs {
 		if !c.params.at(name).given() {
 			return c.problem(missingParameter, "The request must contain the parameter %s", name)

@@ -2,6 +2,7 @@ package aws
 
 // ec2Ops are the operations of EC2 that this endpoint has.
 var ec2Ops = map[string]op{
+	"DescribeDhcpOptions":           describe(dhcpOptions),
 	"DescribeInstances":             describeInstances,
 	"DescribeInternetGateways":      describe(internetGateways),
 	"DescribeNatGateways":           describe(natGateways),
@@ -11,6 +12,7 @@ var ec2Ops = map[string]op{
 	"DescribeRouteTables":           describe(routeTables),
 	"DescribeSecurityGroupRules":    describe(securityGroupRules),
 	"DescribeSecurityGroups":        describe(securityGroups),
+	"DescribeStaleSecurityGroups":   describeStaleGroups,
 	"DescribeSubnets":               describe(subnets),
 	"DescribeTags":                  describe(tagDescriptions),
 	"DescribeVpcAttribute":          describeVPCAttribute,
@@ -19,6 +21,7 @@ var ec2Ops = map[string]op{
 
 	"AssociateRouteTable":           associateRouteTable,
 	"AssociateVpcCidrBlock":         associateVPCCIDR,
+	"AuthorizeSecurityGroupEgress":  authorizeEgress,
 	"AuthorizeSecurityGroupIngress": authorizeIngress,
 	"CreateNetworkAclEntry":         createACLEntry,
 	"CreateRoute":                   createRoute,
@@ -28,7 +31,10 @@ var ec2Ops = map[string]op{
 	"DeleteRoute":                   deleteRoute,
 	"DeleteTags":                    deleteTags,
 	"DisassociateRouteTable":        disassociateRouteTable,
+	"ModifyVpcAttribute":            modifyVPCAttribute,
+	"ModifyVpcEndpoint":             modifyVPCEndpoint,
 	"ReplaceRoute":                  replaceRoute,
 	"ReplaceRouteTableAssociation":  replaceAssociation,
+	"RevokeSecurityGroupEgress":     revokeEgress,
 	"RevokeSecurityGroupIngress":    revokeIngress,
 }

@@ -172,6 +172,27 @@ var tagDescriptions = resource[types.TagDescription]{
 	filters: map[string]string{"key": "Key", "value": "Value", "resource-id": "ResourceId", "resource-type": "ResourceType"},
 }
 
+var dhcpOptions = resource[types.DhcpOptions]{
+	kind: "ec2/dhcp-options", set: "dhcpOptionsSet", ids: "DhcpOptionsId", field: "DhcpOptionsId", prefix: "dopt-", noun: "dhcpOption",
+	notFound: "InvalidDhcpOptionID.NotFound", malformed: "InvalidDhcpOptionsId.Malformed", tags: "Tags",
+	filters: map[string]string{
+		"dhcp-options-id": "DhcpOptionsId", "owner-id": "OwnerId", "key": "DhcpConfigurations.Key", "value": "DhcpConfigurations.Values.Value",
+	},
+}
+
+// staleGroups are of the VPC that the call names.
+var staleGroups = resource[types.StaleSecurityGroup]{set: "staleSecurityGroupSet", field: "GroupId", most: 255, list: func(c *call) ([]types.StaleSecurityGroup, error) {
+	stale, err := list[types.StaleSecurityGroup](c, "ec2/stale-security-groups")
+	return slices.DeleteFunc(slices.Clone(stale), func(g types.StaleSecurityGroup) bool { return str(g.VpcId) != c.params.at("VpcId").value }), err
+}}
+
+var describeStaleGroups = op{needs: []string{"VpcId"}, takes: []string{"MaxResults", "NextToken"}, run: func(c *call) (answer, error) {
+	if _, err := vpcs.one(c, c.params.at("VpcId").value); err != nil {
+		return nil, err
+	}
+	return describe(staleGroups).run(c)
+}}
+
 // describe makes the operation that lists r's objects.
 func describe[T any](r resource[T]) op {
 	takes := []string{"Filter", "MaxResults", "NextToken"}

@@ -144,18 +144,30 @@ func allRules(c *call) ([]types.SecurityGroupRule, error) {
 var flatRule = []string{"IpProtocol", "FromPort", "ToPort", "CidrIp", "SourceSecurityGroupName", "SourceSecurityGroupOwnerId"}
 
 var (
-	authorizeIngress = op{run: runAuthorizeIngress, write: true, takes: append([]string{"GroupId", "GroupName", "IpPermissions", "TagSpecification"}, flatRule...)}
-	revokeIngress    = op{run: runRevokeIngress, write: true, takes: append([]string{"GroupId", "GroupName", "IpPermissions", "SecurityGroupRuleId"}, flatRule...)}
+	authorizeIngress = op{run: authorize(false), write: true, takes: append([]string{"GroupId", "GroupName", "IpPermissions", "TagSpecification"}, flatRule...)}
+	revokeIngress    = op{run: revoke(false), write: true, takes: append([]string{"GroupId", "GroupName", "IpPermissions", "SecurityGroupRuleId"}, flatRule...)}
+	authorizeEgress  = op{run: authorize(true), write: true, needs: []string{"GroupId", "IpPermissions"}, takes: []string{"TagSpecification"}}
+	revokeEgress     = op{run: revoke(true), write: true, needs: []string{"GroupId"}, takes: []string{"IpPermissions", "SecurityGroupRuleId"}}
 )
 
-func runAuthorizeIngress(c *call) (answer, error) {
-	g, asked, err := c.groupAndRules()
+// authorize makes the operation that adds rules of one direction.
+func authorize(egress bool) func(*call) (answer, error) {
+	return func(c *call) (answer, error) { return c.authorize(egress) }
+}
+
+// revoke makes the operation that takes rules of one direction away.
+func revoke(egress bool) func(*call) (answer, error) {
+	return func(c *call) (answer, error) { return c.revoke(egress) }
+}
+
+func (c *call) authorize(egress bool) (answer, error) {
+	g, asked, err := c.groupAndRules(egress)
 	if err != nil {
 		return nil, err
 	}
 	var added []types.SecurityGroupRule
 	err = update(c, securityGroups.kind, *g.GroupId, func(g *types.SecurityGroup) error {
-		before := ingressOf(*g)
+		before := rulesIn(*g, egress)
 		for _, r := range asked {
 			if slices.ContainsFunc(before, func(o types.SecurityGroupRule) bool { return ruleKey(o) == ruleKey(r) }) {
 				return bad("InvalidPermission.Duplicate", "the specified rule %q already exists", describeRule(r))
@@ -165,8 +177,8 @@ func runAuthorizeIngress(c *call) (answer, error) {
 		if tooMany(rules) {
 			return bad("RulesPerSecurityGroupLimitExceeded", "The maximum number of rules per security group has been reached.")
 		}
-		g.IpPermissions = permissionsOf(rules)
-		for _, r := range ingressOf(*g) {
+		setRules(g, egress, rules)
+		for _, r := range rulesIn(*g, egress) {
 			if hasRule(asked, r) {
 				added = append(added, r)
 			}
@@ -176,8 +188,8 @@ func runAuthorizeIngress(c *call) (answer, error) {
 	return answer{{"return", true}, {"securityGroupRuleSet", added}}, err
 }
 
-func runRevokeIngress(c *call) (answer, error) {
-	g, asked, err := c.groupAndRules()
+func (c *call) revoke(egress bool) (answer, error) {
+	g, asked, err := c.groupAndRules(egress)
 	if err != nil {
 		return nil, err
 	}
@@ -191,7 +203,7 @@ func runRevokeIngress(c *call) (answer, error) {
 	}
 	gone := []revoked{}
 	err = update(c, securityGroups.kind, *g.GroupId, func(g *types.SecurityGroup) error {
-		rules := ingressOf(*g)
+		rules := rulesIn(*g, egress)
 		for _, r := range asked {
 			if !hasRule(rules, r) {
 				return bad("InvalidPermission.NotFound", "The specified rule does not exist in this security group.")
@@ -209,14 +221,23 @@ func runRevokeIngress(c *call) (answer, error) {
 			}
 			gone = append(gone, out)
 		}
-		g.IpPermissions = permissionsOf(left)
+		setRules(g, egress, left)
 		return nil
 	})
 	return answer{{"return", true}, {"revokedSecurityGroupRuleSet", gone}}, err
 }
 
-func ingressOf(g types.SecurityGroup) []types.SecurityGroupRule {
-	return slices.DeleteFunc(rulesOf(g), func(r types.SecurityGroupRule) bool { return *r.IsEgress })
+// rulesIn are a group's rules of one direction.
+func rulesIn(g types.SecurityGroup, egress bool) []types.SecurityGroupRule {
+	return slices.DeleteFunc(rulesOf(g), func(r types.SecurityGroupRule) bool { return *r.IsEgress != egress })
+}
+
+func setRules(g *types.SecurityGroup, egress bool, rules []types.SecurityGroupRule) {
+	if egress {
+		g.IpPermissionsEgress = permissionsOf(rules)
+	} else {
+		g.IpPermissions = permissionsOf(rules)
+	}
 }
 
 func hasRule(rules []types.SecurityGroupRule, r types.SecurityGroupRule) bool {
@@ -252,18 +273,19 @@ func describeRule(r types.SecurityGroupRule) string {
 
 // groupAndRules reads whom a call changes, and the rules that it adds or
 // takes away.
-func (c *call) groupAndRules() (types.SecurityGroup, []types.SecurityGroupRule, error) {
+func (c *call) groupAndRules(egress bool) (types.SecurityGroup, []types.SecurityGroupRule, error) {
 	g, err := c.group()
 	if err != nil {
 		return g, nil, err
 	}
 	var rules []types.SecurityGroupRule
 	for _, id := range c.params.at("SecurityGroupRuleId").values() {
-		i := slices.IndexFunc(ingressOf(g), func(r types.SecurityGroupRule) bool { return *r.SecurityGroupRuleId == id })
+		have := rulesIn(g, egress)
+		i := slices.IndexFunc(have, func(r types.SecurityGroupRule) bool { return *r.SecurityGroupRuleId == id })
 		if i < 0 {
 			return g, nil, securityGroupRules.missing(id)
 		}
-		rules = append(rules, ingressOf(g)[i])
+		rules = append(rules, have[i])
 	}
 	perms := c.params.at("IpPermissions").list()
 	for _, p := range perms {

@@ -13,7 +13,8 @@ import (
 
 var eksOps = map[string]op{
 	"ListClusters": {run: listClusters}, "DescribeCluster": {run: describeCluster},
-	"ListAddons": {run: listAddons}, "DescribeAddon": {run: describeAddon},
+	"ListAddons": {run: listAddons}, "DescribeAddon": {run: describeAddon}, "UpdateAddon": updateAddon,
+	"ListFargateProfiles": {run: listFargateProfiles}, "DescribeFargateProfile": {run: describeFargateProfile},
 	"ListNodegroups": {run: listNodegroups}, "DescribeNodegroup": {run: describeNodegroup},
 }
 
@@ -21,6 +22,10 @@ var eksOps = map[string]op{
 func routeEKS(c *call, method, path string) {
 	parts := pathParts(path)
 	c.action = method + " " + path
+	if method == http.MethodPost && len(parts) == 5 && parts[0] == "clusters" && parts[2] == "addons" && parts[4] == "update" {
+		c.path, c.action = parts[1:4], "UpdateAddon"
+		return
+	}
 	if method != http.MethodGet || len(parts) == 0 || len(parts) > 4 || parts[0] != "clusters" {
 		return
 	}
@@ -32,6 +37,8 @@ func routeEKS(c *call, method, path string) {
 		c.action = "DescribeCluster"
 	case parts[2] == "addons":
 		c.action = []string{"ListAddons", "DescribeAddon"}[len(parts)-3]
+	case parts[2] == "fargate-profiles":
+		c.action = []string{"ListFargateProfiles", "DescribeFargateProfile"}[len(parts)-3]
 	case parts[2] == "node-groups":
 		c.action = []string{"ListNodegroups", "DescribeNodegroup"}[len(parts)-3]
 	}
@@ -116,6 +123,42 @@ func describeAddon(c *call) (answer, error) {
 		}
 	}
 	return nil, fail(http.StatusNotFound, "ResourceNotFoundException", "No addon: %s found in cluster: %s", c.path[2], c.path[0])
+}
+
+// fargateProfiles are those of the cluster that the URL names.
+func (c *call) fargateProfiles() ([]types.FargateProfile, error) {
+	if _, err := c.cluster(); err != nil {
+		return nil, err
+	}
+	profiles, err := list[types.FargateProfile](c, facts.FargateProfiles.Kind())
+	return slices.DeleteFunc(slices.Clone(profiles), func(p types.FargateProfile) bool {
+		return p.ClusterName != nil && *p.ClusterName != c.path[0]
+	}), err
+}
+
+func listFargateProfiles(c *call) (answer, error) {
+	profiles, err := c.fargateProfiles()
+	if err != nil {
+		return nil, err
+	}
+	names := []string{}
+	for _, p := range profiles {
+		names = append(names, *p.FargateProfileName)
+	}
+	return c.names("fargateProfileNames", names)
+}
+
+func describeFargateProfile(c *call) (answer, error) {
+	profiles, err := c.fargateProfiles()
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range profiles {
+		if *p.FargateProfileName == c.path[2] {
+			return answer{{"fargateProfile", p}}, nil
+		}
+	}
+	return nil, eksNotFound("fargate profile", c.path[2])
 }
 
 // The world keeps no node groups, so there is none by any name.

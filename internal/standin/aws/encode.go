@@ -61,6 +61,9 @@ func (s style) itemOf(list string) string {
 // ec2Names are the fields of EC2's objects whose XML element is not the
 // field's name with a small first letter.
 var ec2Names = map[string]string{
+	"DhcpConfiguration.Values":                         "valueSet",
+	"DhcpOptions.DhcpConfigurations":                   "dhcpConfigurationSet",
+	"DhcpOptions.Tags":                                 "tagSet",
 	"DnsOptions.PrivateDnsSpecifiedDomains":            "privateDnsSpecifiedDomainSet",
 	"Instance.BlockDeviceMappings":                     "blockDeviceMapping",
 	"Instance.ElasticGpuAssociations":                  "elasticGpuAssociationSet",
@@ -107,6 +110,7 @@ var ec2Names = map[string]string{
 	"SecurityGroup.Description":                        "groupDescription",
 	"SecurityGroup.Tags":                               "tagSet",
 	"SecurityGroupRule.Tags":                           "tagSet",
+	"StaleIpPermission.UserIdGroupPairs":               "groups",
 	"Subnet.Tags":                                      "tagSet",
 	"SubnetIpPrefixes.IpPrefixes":                      "ipPrefixSet",
 	"Vpc.Tags":                                         "tagSet",

@@ -16,6 +16,10 @@ import (
 	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 	"github.com/aws/aws-sdk-go-v2/service/route53"
 	r53types "github.com/aws/aws-sdk-go-v2/service/route53/types"
+	"github.com/aws/aws-sdk-go-v2/service/route53resolver"
+	resolvertypes "github.com/aws/aws-sdk-go-v2/service/route53resolver/types"
+	"github.com/aws/aws-sdk-go-v2/service/servicequotas"
+	quotatypes "github.com/aws/aws-sdk-go-v2/service/servicequotas/types"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/hopwise/hopwise/internal/facts"
@@ -34,6 +38,7 @@ func TestWireNames(t *testing.T) {
 			reflect.TypeFor[ec2types.SecurityGroupRule](), reflect.TypeFor[ec2types.NetworkInterface](), reflect.TypeFor[ec2types.NetworkAcl](),
 			reflect.TypeFor[ec2types.NatGateway](), reflect.TypeFor[ec2types.VpcEndpoint](), reflect.TypeFor[ec2types.Reservation](),
 			reflect.TypeFor[ec2types.InternetGateway](), reflect.TypeFor[ec2types.TagDescription](), reflect.TypeFor[ec2types.RevokedSecurityGroupRule](),
+			reflect.TypeFor[ec2types.DhcpOptions](), reflect.TypeFor[ec2types.StaleSecurityGroup](),
 			reflect.TypeFor[ec2types.RouteTableAssociationState](), reflect.TypeFor[ec2types.VpcCidrBlockAssociation](),
 		}},
 		{"elasticloadbalancingv2", queryStyle, []reflect.Type{
@@ -199,6 +204,13 @@ func TestRoundTripEC2(t *testing.T) {
 		}
 		return out.InternetGateways, nil
 	})
+	roundTrip(t, "ec2/dhcp-options", "DhcpOptions", nil, func(l lab) ([]ec2types.DhcpOptions, error) {
+		out, err := l.ec2.DescribeDhcpOptions(ctx, &ec2.DescribeDhcpOptionsInput{})
+		if err != nil {
+			return nil, err
+		}
+		return out.DhcpOptions, nil
+	})
 	roundTrip(t, "ec2/instances", "Instances", nil, func(l lab) ([]ec2types.Instance, error) {
 		out, err := l.ec2.DescribeInstances(ctx, &ec2.DescribeInstancesInput{})
 		if err != nil {
@@ -284,6 +296,39 @@ func TestRoundTripEKS(t *testing.T) {
 	if diff := cmp.Diff(addon, *gotAddon.Addon, opt); diff != "" {
 		t.Errorf("addon read back (-want +got):\n%s", diff)
 	}
+}
+
+func TestRoundTripJSON(t *testing.T) {
+	ctx := t.Context()
+	roundTrip(t, "route53resolver/rules", "ResolverRules", nil, func(l lab) ([]resolvertypes.ResolverRule, error) {
+		out, err := l.resolver.ListResolverRules(ctx, &route53resolver.ListResolverRulesInput{})
+		if err != nil {
+			return nil, err
+		}
+		return out.ResolverRules, nil
+	})
+	roundTrip(t, "route53resolver/endpoints", "ResolverEndpoints", nil, func(l lab) ([]resolvertypes.ResolverEndpoint, error) {
+		out, err := l.resolver.ListResolverEndpoints(ctx, &route53resolver.ListResolverEndpointsInput{})
+		if err != nil {
+			return nil, err
+		}
+		return out.ResolverEndpoints, nil
+	})
+	roundTrip(t, "route53resolver/firewall-rule-groups", "FirewallRuleGroups", nil, func(l lab) ([]resolvertypes.FirewallRuleGroupAssociation, error) {
+		out, err := l.resolver.ListFirewallRuleGroupAssociations(ctx, &route53resolver.ListFirewallRuleGroupAssociationsInput{})
+		if err != nil {
+			return nil, err
+		}
+		return out.FirewallRuleGroupAssociations, nil
+	})
+	roundTrip(t, "servicequotas/quotas", "Quotas", nil, func(l lab) ([]quotatypes.ServiceQuota, error) {
+		q := filled[quotatypes.ServiceQuota]()
+		out, err := l.quotas.GetServiceQuota(ctx, &servicequotas.GetServiceQuotaInput{ServiceCode: q.ServiceCode, QuotaCode: q.QuotaCode})
+		if err != nil {
+			return nil, err
+		}
+		return []quotatypes.ServiceQuota{*out.Quota}, nil
+	})
 }
 
 func TestRoundTripRoute53(t *testing.T) {

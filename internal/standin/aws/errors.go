@@ -46,9 +46,11 @@ const (
 
 // The columns of conditions.
 const (
-	shapeEC2   = iota
-	shapeQuery // Elastic Load Balancing, STS; Route 53's XML errors have the same codes
-	shapeJSON
+	shapeEC2      = iota
+	shapeQuery    // Elastic Load Balancing, STS; Route 53's XML errors have the same codes
+	shapeJSON     // EKS
+	shapeResolver // Route 53 Resolver
+	shapeQuotas   // Service Quotas
 )
 
 type statusCode struct {
@@ -59,20 +61,20 @@ type statusCode struct {
 // conditions are from "Error codes for the Amazon EC2 API" and the "Common
 // errors" page of each other service's API reference. EC2 tells wrong keys
 // from wrong signatures as little as a login page does.
-var conditions = map[condition][3]statusCode{
-	accessDenied:     {{403, "UnauthorizedOperation"}, {403, "AccessDenied"}, {403, "AccessDeniedException"}},
-	throttled:        {{503, "RequestLimitExceeded"}, {400, "Throttling"}, {429, "TooManyRequestsException"}},
-	internal:         {{500, "InternalError"}, {500, "InternalFailure"}, {500, "ServerException"}},
-	unknownKey:       {{401, "AuthFailure"}, {403, "InvalidClientTokenId"}, {403, "UnrecognizedClientException"}},
-	badSignature:     {{401, "AuthFailure"}, {403, "SignatureDoesNotMatch"}, {403, "InvalidSignatureException"}},
-	expiredToken:     {{400, "RequestExpired"}, {403, "ExpiredToken"}, {403, "ExpiredTokenException"}},
-	noSignature:      {{403, "MissingAuthenticationToken"}, {403, "MissingAuthenticationToken"}, {403, "MissingAuthenticationTokenException"}},
-	halfSignature:    {{400, "IncompleteSignature"}, {400, "IncompleteSignature"}, {400, "IncompleteSignatureException"}},
-	unknownAction:    {{400, "InvalidAction"}, {400, "InvalidAction"}, {404, "UnknownOperationException"}},
-	missingParameter: {{400, "MissingParameter"}, {400, "ValidationError"}, {400, "InvalidParameterException"}},
-	unknownParameter: {{400, "UnknownParameter"}, {400, "ValidationError"}, {400, "InvalidParameterException"}},
-	invalidValue:     {{400, "InvalidParameterValue"}, {400, "ValidationError"}, {400, "InvalidParameterException"}},
-	badToken:         {{400, "InvalidPaginationToken"}, {400, "ValidationError"}, {400, "InvalidParameterException"}},
+var conditions = map[condition][5]statusCode{
+	accessDenied:     {{403, "UnauthorizedOperation"}, {403, "AccessDenied"}, {403, "AccessDeniedException"}, {400, "AccessDeniedException"}, {400, "AccessDeniedException"}},
+	throttled:        {{503, "RequestLimitExceeded"}, {400, "Throttling"}, {429, "TooManyRequestsException"}, {400, "ThrottlingException"}, {400, "TooManyRequestsException"}},
+	internal:         {{500, "InternalError"}, {500, "InternalFailure"}, {500, "ServerException"}, {500, "InternalServiceErrorException"}, {500, "ServiceException"}},
+	unknownKey:       {{401, "AuthFailure"}, {403, "InvalidClientTokenId"}, {403, "UnrecognizedClientException"}, {400, "UnrecognizedClientException"}, {400, "UnrecognizedClientException"}},
+	badSignature:     {{401, "AuthFailure"}, {403, "SignatureDoesNotMatch"}, {403, "InvalidSignatureException"}, {400, "InvalidSignatureException"}, {400, "InvalidSignatureException"}},
+	expiredToken:     {{400, "RequestExpired"}, {403, "ExpiredToken"}, {403, "ExpiredTokenException"}, {400, "ExpiredTokenException"}, {400, "ExpiredTokenException"}},
+	noSignature:      {{403, "MissingAuthenticationToken"}, {403, "MissingAuthenticationToken"}, {403, "MissingAuthenticationTokenException"}, {400, "MissingAuthenticationTokenException"}, {400, "MissingAuthenticationTokenException"}},
+	halfSignature:    {{400, "IncompleteSignature"}, {400, "IncompleteSignature"}, {400, "IncompleteSignatureException"}, {400, "IncompleteSignatureException"}, {400, "IncompleteSignatureException"}},
+	unknownAction:    {{400, "InvalidAction"}, {400, "InvalidAction"}, {404, "UnknownOperationException"}, {400, "UnknownOperationException"}, {400, "UnknownOperationException"}},
+	missingParameter: {{400, "MissingParameter"}, {400, "ValidationError"}, {400, "InvalidParameterException"}, {400, "ValidationException"}, {400, "ValidationException"}},
+	unknownParameter: {{400, "UnknownParameter"}, {400, "ValidationError"}, {400, "InvalidParameterException"}, {400, "ValidationException"}, {400, "ValidationException"}},
+	invalidValue:     {{400, "InvalidParameterValue"}, {400, "ValidationError"}, {400, "InvalidParameterException"}, {400, "InvalidParameterException"}, {400, "IllegalArgumentException"}},
+	badToken:         {{400, "InvalidPaginationToken"}, {400, "ValidationError"}, {400, "InvalidParameterException"}, {400, "InvalidNextTokenException"}, {400, "InvalidPaginationTokenException"}},
 }
 
 // problem is a condition in the words of c's service.
@@ -115,7 +117,10 @@ func (c *call) write(rw http.ResponseWriter, ans answer, err error) {
 
 func (c *call) send(rw http.ResponseWriter, status int, body []byte) {
 	kind := "text/xml;charset=UTF-8"
-	if c.proto.shape == shapeJSON {
+	switch {
+	case c.proto.target != "":
+		kind = "application/x-amz-json-1.1"
+	case c.proto.shape == shapeJSON:
 		kind = "application/json"
 	}
 	rw.Header().Set("Content-Type", kind)
@@ -126,7 +131,7 @@ func (c *call) send(rw http.ResponseWriter, status int, body []byte) {
 // document is the body of a good answer.
 func (c *call) document(ans answer) []byte {
 	switch {
-	case c.proto.shape == shapeJSON:
+	case c.proto.shape == shapeJSON || c.proto.target != "":
 		b, err := json.Marshal(plain(c.proto.style, ans))
 		if err != nil {
 			panic(fmt.Sprintf("aws: answer of %s: %v", c.action, err)) // a bug: plain data only
@@ -142,6 +147,9 @@ func (c *call) document(ans answer) []byte {
 
 func (c *call) writeError(rw http.ResponseWriter, e *apiError) {
 	switch c.proto.shape {
+	case shapeResolver, shapeQuotas: // JSON 1.1 tells the code in the body
+		b, _ := json.Marshal(map[string]string{"__type": e.code, "Message": e.message}) // strings always marshal
+		c.send(rw, e.status, b)
 	case shapeJSON:
 		rw.Header().Set("x-amzn-ErrorType", e.code)
 		b, _ := json.Marshal(map[string]string{"message": e.message}) // strings always marshal

@@ -37,15 +37,26 @@ func FuzzServe(f *testing.F) {
 		{"GET", "/2013-04-01/hostedzonesbyvpc?vpcid=vpc-1&vpcregion=eu-west-1", "", "", ""},
 		{"POST", "/", scopeHeader("s3"), "text/plain", "<xml/>"},
 	} {
-		f.Add(seed.method, seed.path, seed.auth, seed.kind, seed.body, false)
-		f.Add(seed.method, seed.path, seed.auth, seed.kind, seed.body, true)
+		f.Add(seed.method, seed.path, seed.auth, seed.kind, seed.body, "", false)
+		f.Add(seed.method, seed.path, seed.auth, seed.kind, seed.body, "", true)
 	}
-	f.Fuzz(func(t *testing.T, method, path, auth, kind, body string, signed bool) {
+	for _, seed := range []struct{ target, body string }{
+		{"Route53Resolver.ListResolverRuleAssociations", `{"Filters":[{"Name":"VPCId","Values":["vpc-1"]}],"MaxResults":1}`},
+		{"Route53Resolver.ListFirewallRules", `{"FirewallRuleGroupId":"rslvr-frg-1","Priority":10}`},
+		{"Route53Resolver.ListResolverRules", `{"Filters":{"Name":[[[]]]},"NextToken":null}`},
+		{"Route53Resolver.", `[1]`},
+		{"ServiceQuotasV20190624.GetServiceQuota", `{"ServiceCode":"vpc","QuotaCode":"L-0EA8095F"}`},
+		{"ServiceQuotasV20190624.GetServiceQuota", `{`},
+	} {
+		f.Add("POST", "/", "", "application/x-amz-json-1.1", seed.body, seed.target, false)
+		f.Add("POST", "/", scopeHeader("route53resolver"), "application/x-amz-json-1.1", seed.body, seed.target, true)
+	}
+	f.Fuzz(func(t *testing.T, method, path, auth, kind, body, target string, signed bool) {
 		u, err := url.ParseRequestURI(path)
 		if err != nil || !strings.HasPrefix(path, "/") {
 			t.Skip()
 		}
-		r := (&http.Request{Method: method, URL: u, Host: "localhost", Header: http.Header{"Authorization": {auth}, "Content-Type": {kind}}, Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body))}).WithContext(t.Context())
+		r := (&http.Request{Method: method, URL: u, Host: "localhost", Header: http.Header{"Authorization": {auth}, "Content-Type": {kind}, "X-Amz-Target": {target}}, Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body))}).WithContext(t.Context())
 		w, err := world.Parse("fuzz", []byte(base))
 		if err != nil {
 			t.Fatal(err)
@@ -71,12 +82,14 @@ func scopeHeader(service string) string {
 
 func checkDocument(t *testing.T, rec *httptest.ResponseRecorder) {
 	t.Helper()
-	if strings.HasPrefix(rec.Header().Get("Content-Type"), "application/json") {
+	kind := rec.Header().Get("Content-Type")
+	if kind == "application/json" || kind == "application/x-amz-json-1.1" {
 		var doc map[string]any
 		if err := json.Unmarshal(rec.Body.Bytes(), &doc); err != nil {
 			t.Errorf("status %d: %v: %s", rec.Code, err, rec.Body)
 		}
-		if rec.Code != http.StatusOK && (doc["message"] == nil || rec.Header().Get("x-amzn-ErrorType") == "") {
+		rest := doc["message"] != nil && rec.Header().Get("x-amzn-ErrorType") != ""
+		if rpc := doc["Message"] != nil && doc["__type"] != nil; rec.Code != http.StatusOK && !rest && !rpc {
 			t.Errorf("an error without its type or message: %s", rec.Body)
 		}
 		return

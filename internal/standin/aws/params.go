@@ -1,7 +1,10 @@
 package aws
 
 import (
+	"bytes"
 	"cmp"
+	"encoding/json"
+	"fmt"
 	"net/url"
 	"slices"
 	"strconv"
@@ -43,6 +46,45 @@ func parseParams(form url.Values) *param {
 		p.value, p.set = values[0], true
 	}
 	return root
+}
+
+// parseJSON makes the same tree of a JSON object: the elements of its lists
+// are numbered from 1. A field that is null is not given.
+func parseJSON(body []byte) (*param, error) {
+	root := &param{kids: map[string]*param{}}
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.UseNumber()
+	var doc map[string]any
+	if err := dec.Decode(&doc); err != nil {
+		return root, fmt.Errorf("the body is no JSON object: %w", err)
+	}
+	root.fill(doc, maxParamDepth)
+	return root, nil
+}
+
+// fill puts a JSON value below p, at most depth levels of it.
+func (p *param) fill(v any, depth int) {
+	switch v := v.(type) {
+	case map[string]any:
+		for name, field := range v {
+			p.add(name, field, depth)
+		}
+	case []any:
+		for i, item := range v {
+			p.add(strconv.Itoa(i+1), item, depth)
+		}
+	default:
+		p.value, p.set = fmt.Sprint(v), true
+	}
+}
+
+func (p *param) add(name string, v any, depth int) {
+	if v == nil || depth == 0 {
+		return
+	}
+	kid := &param{name: strings.TrimPrefix(p.name+"."+name, "."), kids: map[string]*param{}}
+	p.kids[name] = kid
+	kid.fill(v, depth-1)
 }
 
 // at returns the parameter at a path below p.

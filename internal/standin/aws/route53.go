@@ -8,24 +8,29 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/route53/types"
 
+	"github.com/hopwise/hopwise/internal/facts"
 	"github.com/hopwise/hopwise/internal/world"
 )
 
 var route53Ops = map[string]op{
 	"ListHostedZones": {run: listHostedZones}, "GetHostedZone": {run: getHostedZone},
 	"ListHostedZonesByVPC": {run: listHostedZonesByVPC}, "ListResourceRecordSets": {run: listRecordSets},
+	"AssociateVPCWithHostedZone": associateVPCWithZone, "DisassociateVPCFromHostedZone": disassociateVPCFromZone,
 }
 
-// A zone is a hosted zone with the VPCs that can see it.
-type zone struct {
-	types.HostedZone
-	VPCs []types.VPC
-}
+// A zone is a hosted zone with the VPCs that see it.
+type zone struct{ facts.HostedZone }
 
 // routeRoute53 names the operation of a URL: /2013-04-01/hostedzone/ID/rrset.
 func routeRoute53(c *call, method, path string) {
 	parts := pathParts(path)
 	c.action = method + " " + path
+	if method == http.MethodPost && len(parts) == 4 && parts[0] == "2013-04-01" && parts[1] == "hostedzone" {
+		if action, ok := map[string]string{"associatevpc": "AssociateVPCWithHostedZone", "disassociatevpc": "DisassociateVPCFromHostedZone"}[parts[3]]; ok {
+			c.path, c.action = parts[2:3], action
+		}
+		return
+	}
 	if method != http.MethodGet || len(parts) < 2 || parts[0] != "2013-04-01" {
 		return
 	}
@@ -55,26 +60,21 @@ func (c *call) zone() (zone, error) {
 		return zone{}, err
 	}
 	for _, z := range zones {
-		if zoneID(z) == bareZone(c.path[0]) {
-			return z, nil
+		if zoneID(z) != bareZone(c.path[0]) {
+			continue
 		}
+		if z.foreign(c) {
+			return zone{}, fail(http.StatusForbidden, "AccessDenied", "The resource %s is owned by another account", c.path[0])
+		}
+		return z, nil
 	}
 	return zone{}, fail(http.StatusNotFound, "NoSuchHostedZone", "No hosted zone found with ID: %s", c.path[0])
 }
 
-// vpcs are the VPCs that see z. A private zone of which the world does not
-// tell them is seen by all.
-func (z zone) vpcs(c *call) ([]types.VPC, error) {
-	if len(z.VPCs) > 0 || z.Config == nil || !z.Config.PrivateZone {
-		return z.VPCs, nil
-	}
-	all, err := vpcs.all(c)
-	var seen []types.VPC
-	region := types.VPCRegion(c.server.world.Setting().Region)
-	for _, v := range all {
-		seen = append(seen, types.VPC{VPCId: v.VpcId, VPCRegion: region})
-	}
-	return seen, err
+// foreign reports whether z belongs to another account or to a service: only
+// the VPCs that it is associated with tell that it is there.
+func (z zone) foreign(c *call) bool {
+	return z.Owner != nil && (str(z.Owner.OwningService) != "" || str(z.Owner.OwningAccount) != c.account())
 }
 
 func listHostedZones(c *call) (answer, error) {
@@ -82,6 +82,7 @@ func listHostedZones(c *call) (answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	zones = slices.DeleteFunc(slices.Clone(zones), func(z zone) bool { return z.foreign(c) })
 	size, err := c.pageSize(c.params.at("maxitems"), 1, 100)
 	if err != nil {
 		return nil, err
@@ -93,7 +94,7 @@ func listHostedZones(c *call) (answer, error) {
 	}
 	hosted := make([]types.HostedZone, 0, len(part))
 	for _, z := range part {
-		hosted = append(hosted, z.HostedZone)
+		hosted = append(hosted, z.HostedZone.HostedZone)
 	}
 	return answer{{"HostedZones", hosted}, {"Marker", marker}, {"IsTruncated", next != ""}, {"NextMarker", next}, {"MaxItems", size}}, nil
 }
@@ -103,12 +104,11 @@ func getHostedZone(c *call) (answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	seen, err := z.vpcs(c)
-	if err != nil || len(seen) > 0 {
-		return answer{{"HostedZone", z.HostedZone}, {"VPCs", seen}}, err
+	if len(z.VPCs) > 0 {
+		return answer{{"HostedZone", z.HostedZone.HostedZone}, {"VPCs", z.VPCs}}, nil
 	}
 	// Every public zone has four name servers; its NS record tells them.
-	return answer{{"HostedZone", z.HostedZone}, {"DelegationSet", types.DelegationSet{NameServers: c.nameServers(z)}}}, nil
+	return answer{{"HostedZone", z.HostedZone.HostedZone}, {"DelegationSet", types.DelegationSet{NameServers: c.nameServers(z)}}}, nil
 }
 
 func (c *call) nameServers(z zone) []string {
@@ -138,16 +138,9 @@ func listHostedZonesByVPC(c *call) (answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	var seeing []zone
-	for _, z := range zones {
-		seen, err := z.vpcs(c)
-		if err != nil {
-			return nil, err
-		}
-		if slices.ContainsFunc(seen, func(v types.VPC) bool { return v.VPCId != nil && *v.VPCId == id }) {
-			seeing = append(seeing, z)
-		}
-	}
+	seeing := slices.DeleteFunc(slices.Clone(zones), func(z zone) bool {
+		return !slices.ContainsFunc(z.VPCs, func(v types.VPC) bool { return str(v.VPCId) == id })
+	})
 	part, next, err := pageOf(c, seeing, zoneID, c.params.at("nexttoken").value, size)
 	if err != nil {
 		return nil, err
@@ -156,7 +149,8 @@ func listHostedZonesByVPC(c *call) (answer, error) {
 	summaries := make([]types.HostedZoneSummary, 0, len(part))
 	for _, z := range part {
 		bare := zoneID(z)
-		summaries = append(summaries, types.HostedZoneSummary{HostedZoneId: &bare, Name: z.Name, Owner: &types.HostedZoneOwner{OwningAccount: &account}})
+		owner := cmp.Or(z.Owner, &types.HostedZoneOwner{OwningAccount: &account})
+		summaries = append(summaries, types.HostedZoneSummary{HostedZoneId: &bare, Name: z.Name, Owner: owner})
 	}
 	return answer{{"HostedZoneSummaries", summaries}, {"MaxItems", size}, {"NextToken", next}}, nil
 }

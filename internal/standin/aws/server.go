@@ -1,6 +1,6 @@
 // Package aws is a loopback AWS endpoint in front of a world: EC2, Elastic
-// Load Balancing v2, STS, EKS and Route 53 at one address, each with its own
-// wire protocol, so that the AWS CLI and every SDK can be pointed at it with
+// Load Balancing v2, STS, EKS, Route 53, Route 53 Resolver and Service Quotas
+// at one address, each with its own wire protocol, so that the AWS CLI and every SDK can be pointed at it with
 // AWS_ENDPOINT_URL. It checks signatures, filters, pages, refuses and fails
 // as AWS does, and its writes change the world.
 package aws

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -20,6 +21,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/eks"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/route53"
+	"github.com/aws/aws-sdk-go-v2/service/route53resolver"
+	"github.com/aws/aws-sdk-go-v2/service/servicequotas"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
 
@@ -36,7 +39,7 @@ const base = `A VPC with two subnets.
 base: none
 -- ec2/vpcs.yaml --
 Vpcs:
-- {VpcId: vpc-1, OwnerId: "444455556666", CidrBlock: 10.0.0.0/16, State: available, IsDefault: false}
+- {VpcId: vpc-1, OwnerId: "444455556666", CidrBlock: 10.0.0.0/16, State: available, IsDefault: false, DhcpOptionsId: dopt-1}
 -- ec2/subnets.yaml --
 Subnets:
 - {SubnetId: subnet-1, VpcId: vpc-1, CidrBlock: 10.0.0.0/24, AvailableIpAddressCount: 9, AvailabilityZone: eu-west-1a, Tags: [{Key: Name, Value: private a}, {Key: tier, Value: private}]}
@@ -137,10 +140,55 @@ clusters:
 addons:
 - {addonName: coredns, clusterName: shop, status: ACTIVE}
 - {addonName: vpc-cni, clusterName: shop, status: DEGRADED}
+-- eks/fargate-profiles.yaml --
+fargateProfiles:
+- {fargateProfileName: batch, clusterName: shop, status: ACTIVE, subnets: [subnet-1], selectors: [{namespace: batch, labels: {size: small}}]}
+- {fargateProfileName: system, clusterName: shop, status: CREATE_FAILED}
+-- ec2/dhcp-options.yaml --
+DhcpOptions:
+- {DhcpOptionsId: dopt-1, OwnerId: "444455556666", DhcpConfigurations: [{Key: domain-name-servers, Values: [{Value: 10.0.0.53}, {Value: AmazonProvidedDNS}]}]}
+- {DhcpOptionsId: dopt-2, OwnerId: "444455556666", DhcpConfigurations: [{Key: domain-name, Values: [{Value: corp.example}]}]}
+-- ec2/stale-security-groups.yaml --
+StaleSecurityGroupSet:
+- {GroupId: sg-1, VpcId: vpc-1, StaleIpPermissions: [{IpProtocol: tcp, FromPort: 443, ToPort: 443, UserIdGroupPairs: [{GroupId: sg-9, PeeringStatus: deleted}]}]}
+- {GroupId: sg-7, VpcId: vpc-7}
+-- servicequotas/quotas.yaml --
+Quotas:
+- {ServiceCode: vpc, QuotaCode: L-0EA8095F, QuotaName: Inbound or outbound rules per security group, Value: 120, Adjustable: true}
+-- route53resolver/rules.yaml --
+ResolverRules:
+- {Id: rslvr-rr-1, DomainName: corp.example., RuleType: FORWARD, ResolverEndpointId: rslvr-out-1, Status: COMPLETE, TargetIps: [{Ip: 192.0.2.53, Port: 53}]}
+- {Id: rslvr-rr-2, DomainName: lab.example., RuleType: SYSTEM, Status: COMPLETE}
+-- route53resolver/rule-associations.yaml --
+ResolverRuleAssociations:
+- {Id: rslvr-rrassoc-1, ResolverRuleId: rslvr-rr-1, VPCId: vpc-1, Status: COMPLETE}
+- {Id: rslvr-rrassoc-2, ResolverRuleId: rslvr-rr-2, VPCId: vpc-7, Status: COMPLETE}
+-- route53resolver/endpoints.yaml --
+ResolverEndpoints:
+- Id: rslvr-out-1
+  Direction: OUTBOUND
+  HostVPCId: vpc-1
+  SecurityGroupIds: [sg-1, sg-2]
+  Status: OPERATIONAL
+  IpAddresses: [{IpId: rni-1, Ip: 10.0.0.20, SubnetId: subnet-1, Status: ATTACHED}, {IpId: rni-2, Ip: 10.0.1.20, SubnetId: subnet-2, Status: ATTACHED}]
+- {Id: rslvr-in-2, Direction: INBOUND, HostVPCId: vpc-7}
+-- route53resolver/firewall-rule-groups.yaml --
+FirewallRuleGroups:
+- Id: rslvr-frgassoc-1
+  FirewallRuleGroupId: rslvr-frg-1
+  VpcId: vpc-1
+  Priority: 101
+  Status: COMPLETE
+  FailOpen: ENABLED
+  FirewallRules:
+  - {FirewallRuleGroupId: rslvr-frg-1, FirewallDomainListId: rslvr-fdl-1, Name: block, Priority: 20, Action: BLOCK, BlockResponse: NXDOMAIN, Domains: [bad.example., worse.example.]}
+  - {FirewallRuleGroupId: rslvr-frg-1, FirewallDomainListId: rslvr-fdl-aws, Name: malware, Priority: 10, Action: ALERT, Managed: true}
+- {Id: rslvr-frgassoc-2, FirewallRuleGroupId: rslvr-frg-2, VpcId: vpc-7, Priority: 101}
 -- route53/hosted-zones.yaml --
 HostedZones:
 - {Id: /hostedzone/Z1, Name: example.com., CallerReference: a, Config: {PrivateZone: false}}
 - {Id: /hostedzone/Z2, Name: shop.internal., CallerReference: b, Config: {PrivateZone: true}, VPCs: [{VPCId: vpc-1, VPCRegion: eu-west-1}]}
+- {Id: /hostedzone/Z3, Name: s3.example., Config: {PrivateZone: true}, Owner: {OwningService: vpce.amazonaws.com}, VPCs: [{VPCId: vpc-1, VPCRegion: eu-west-1}]}
 -- route53/record-sets.yaml --
 RecordSets:
 - HostedZoneId: Z1
@@ -161,6 +209,9 @@ type lab struct {
 	eks     *eks.Client
 	sts     *sts.Client
 	route53 *route53.Client
+
+	resolver *route53resolver.Client
+	quotas   *servicequotas.Client
 }
 
 func start(t *testing.T, scenario string, opts Options) lab {
@@ -186,6 +237,7 @@ func (l lab) with(region, key, secret, token string) lab {
 		Region: region, BaseEndpoint: &l.url, RetryMaxAttempts: 1, HTTPClient: &http.Client{Transport: plainBody{http.DefaultTransport}},
 		Credentials: credentials.NewStaticCredentialsProvider(key, secret, token),
 	}
+	l.resolver, l.quotas = route53resolver.NewFromConfig(cfg), servicequotas.NewFromConfig(cfg)
 	l.ec2, l.elb, l.eks, l.sts, l.route53 = ec2.NewFromConfig(cfg), elb.NewFromConfig(cfg), eks.NewFromConfig(cfg), sts.NewFromConfig(cfg), route53.NewFromConfig(cfg)
 	return l
 }
@@ -209,6 +261,8 @@ func (l lab) everyService(ctx context.Context) map[string]error {
 	_, errs["eks"] = l.eks.DescribeCluster(ctx, &eks.DescribeClusterInput{Name: sdk.String("shop")})
 	_, errs["sts"] = l.sts.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 	_, errs["route53"] = l.route53.ListHostedZones(ctx, &route53.ListHostedZonesInput{})
+	_, errs["resolver"] = l.resolver.ListResolverRules(ctx, &route53resolver.ListResolverRulesInput{})
+	_, errs["quotas"] = l.quotas.GetServiceQuota(ctx, &servicequotas.GetServiceQuotaInput{ServiceCode: sdk.String("vpc"), QuotaCode: sdk.String("L-0EA8095F")})
 	return errs
 }
 
@@ -244,11 +298,14 @@ func TestCredentials(t *testing.T) {
 	ctx := t.Context()
 	wantCodes(t, l.everyService(ctx), nil)
 	wantCodes(t, l.with("eu-west-1", "AKIDOTHER", testSecret, "").everyService(ctx), map[string]string{
-		"ec2": "AuthFailure", "elb": "InvalidClientTokenId", "sts": "InvalidClientTokenId", "route53": "InvalidClientTokenId", "eks": "UnrecognizedClientException"})
+		"ec2": "AuthFailure", "elb": "InvalidClientTokenId", "sts": "InvalidClientTokenId", "route53": "InvalidClientTokenId", "eks": "UnrecognizedClientException",
+		"resolver": "UnrecognizedClientException", "quotas": "UnrecognizedClientException"})
 	wantCodes(t, l.with("eu-west-1", testKey, "wrong", "").everyService(ctx), map[string]string{
-		"ec2": "AuthFailure", "elb": "SignatureDoesNotMatch", "sts": "SignatureDoesNotMatch", "route53": "SignatureDoesNotMatch", "eks": "InvalidSignatureException"})
+		"ec2": "AuthFailure", "elb": "SignatureDoesNotMatch", "sts": "SignatureDoesNotMatch", "route53": "SignatureDoesNotMatch", "eks": "InvalidSignatureException",
+		"resolver": "InvalidSignatureException", "quotas": "InvalidSignatureException"})
 	wantCodes(t, l.with("eu-west-1", testKey, testSecret, "stale").everyService(ctx), map[string]string{
-		"ec2": "AuthFailure", "elb": "InvalidClientTokenId", "sts": "InvalidClientTokenId", "route53": "InvalidClientTokenId", "eks": "UnrecognizedClientException"})
+		"ec2": "AuthFailure", "elb": "InvalidClientTokenId", "sts": "InvalidClientTokenId", "route53": "InvalidClientTokenId", "eks": "UnrecognizedClientException",
+		"resolver": "UnrecognizedClientException", "quotas": "UnrecognizedClientException"})
 }
 
 // A signature is good for a quarter of an hour, for what it covers, and the
@@ -291,7 +348,8 @@ func TestSignatureOfOtherTimes(t *testing.T) {
 func TestExpiredSession(t *testing.T) {
 	l := start(t, base, Options{AccessKeyID: testKey, SecretAccessKey: testSecret, SessionToken: "tok", Expires: time.Now().Add(-time.Second)})
 	wantCodes(t, l.with("eu-west-1", testKey, testSecret, "tok").everyService(t.Context()), map[string]string{
-		"ec2": "RequestExpired", "elb": "ExpiredToken", "sts": "ExpiredToken", "route53": "ExpiredToken", "eks": "ExpiredTokenException"})
+		"ec2": "RequestExpired", "elb": "ExpiredToken", "sts": "ExpiredToken", "route53": "ExpiredToken", "eks": "ExpiredTokenException",
+		"resolver": "ExpiredTokenException", "quotas": "ExpiredTokenException"})
 	l = start(t, base, Options{AccessKeyID: testKey, SecretAccessKey: testSecret, SessionToken: "tok", Expires: time.Now().Add(time.Hour)})
 	wantCodes(t, l.with("eu-west-1", testKey, testSecret, "tok").everyService(t.Context()), nil)
 }
@@ -299,7 +357,7 @@ func TestExpiredSession(t *testing.T) {
 func TestWrongRegion(t *testing.T) {
 	l := start(t, base, Options{}).with("us-east-1", testKey, testSecret, "")
 	ctx := t.Context()
-	wantCodes(t, l.everyService(ctx), map[string]string{"eks": "ResourceNotFoundException"})
+	wantCodes(t, l.everyService(ctx), map[string]string{"eks": "ResourceNotFoundException", "quotas": "NoSuchResourceException"})
 	out, err := l.ec2.DescribeSubnets(ctx, &ec2.DescribeSubnetsInput{})
 	if err != nil || len(out.Subnets) != 0 {
 		t.Errorf("subnets in another region: %d, %v", len(out.Subnets), err)
@@ -318,9 +376,11 @@ func withFaults(lines ...string) string {
 }
 
 func TestDenied(t *testing.T) {
-	l := start(t, withFaults("deny: ec2:DescribeSubnets", "deny: elasticloadbalancing:DescribeLoadBalancers", "deny: eks:DescribeCluster"), Options{})
+	l := start(t, withFaults("deny: ec2:DescribeSubnets", "deny: elasticloadbalancing:DescribeLoadBalancers", "deny: eks:DescribeCluster",
+		"deny: route53:ListHostedZones", "deny: route53resolver:ListResolverRules", "deny: servicequotas:GetServiceQuota"), Options{})
 	errs := l.everyService(t.Context())
-	wantCodes(t, errs, map[string]string{"ec2": "UnauthorizedOperation", "elb": "AccessDenied", "eks": "AccessDeniedException"})
+	wantCodes(t, errs, map[string]string{"ec2": "UnauthorizedOperation", "elb": "AccessDenied", "eks": "AccessDeniedException",
+		"route53": "AccessDenied", "resolver": "AccessDeniedException", "quotas": "AccessDeniedException"})
 	for _, part := range []string{"ec2:DescribeSubnets", "arn:aws:iam::444455556666:user/", "Encoded authorization failure message: "} {
 		if !strings.Contains(errs["ec2"].Error(), part) {
 			t.Errorf("message %q lacks %q", errs["ec2"], part)
@@ -331,20 +391,25 @@ func TestDenied(t *testing.T) {
 }
 
 func TestThrottledThenAnswered(t *testing.T) {
-	l := start(t, withFaults("fault: ec2:DescribeSubnets throttle 2", "fault: eks:DescribeCluster throttle", "fault: elasticloadbalancing:DescribeLoadBalancers throttle 1"), Options{})
-	want := map[string]string{"ec2": "RequestLimitExceeded", "eks": "TooManyRequestsException", "elb": "Throttling"}
+	l := start(t, withFaults("fault: ec2:DescribeSubnets throttle 2", "fault: eks:DescribeCluster throttle", "fault: elasticloadbalancing:DescribeLoadBalancers throttle 1",
+		"fault: route53:ListHostedZones throttle", "fault: route53resolver:ListResolverRules throttle", "fault: servicequotas:GetServiceQuota throttle"), Options{})
+	want := map[string]string{"ec2": "RequestLimitExceeded", "eks": "TooManyRequestsException", "elb": "Throttling",
+		"route53": "Throttling", "resolver": "ThrottlingException", "quotas": "TooManyRequestsException"}
+	all := maps.Clone(want)
 	wantCodes(t, l.everyService(t.Context()), want)
 	delete(want, "elb")
 	wantCodes(t, l.everyService(t.Context()), want)
 	delete(want, "ec2")
 	wantCodes(t, l.everyService(t.Context()), want)
 	l.server.ResetCalls()
-	wantCodes(t, l.everyService(t.Context()), map[string]string{"ec2": "RequestLimitExceeded", "eks": "TooManyRequestsException", "elb": "Throttling"})
+	wantCodes(t, l.everyService(t.Context()), all)
 }
 
 func TestServerError(t *testing.T) {
-	l := start(t, withFaults("fault: ec2:DescribeSubnets error", "fault: eks:DescribeCluster error", "fault: elasticloadbalancing:DescribeLoadBalancers error"), Options{})
-	wantCodes(t, l.everyService(t.Context()), map[string]string{"ec2": "InternalError", "eks": "ServerException", "elb": "InternalFailure"})
+	l := start(t, withFaults("fault: ec2:DescribeSubnets error", "fault: eks:DescribeCluster error", "fault: elasticloadbalancing:DescribeLoadBalancers error",
+		"fault: route53resolver:ListResolverRules error", "fault: servicequotas:GetServiceQuota error"), Options{})
+	wantCodes(t, l.everyService(t.Context()), map[string]string{"ec2": "InternalError", "eks": "ServerException", "elb": "InternalFailure",
+		"resolver": "InternalServiceErrorException", "quotas": "ServiceException"})
 }
 
 func TestHangEndsWithTheCaller(t *testing.T) {
@@ -370,7 +435,7 @@ func TestCallsAndDelay(t *testing.T) {
 			t.Errorf("%s took %s, want the delay at least", c.Permission, d)
 		}
 	}
-	want := []string{"ec2:DescribeSubnets", "elasticloadbalancing:DescribeLoadBalancers", "eks:DescribeCluster", "sts:GetCallerIdentity", "route53:ListHostedZones"}
+	want := []string{"ec2:DescribeSubnets", "elasticloadbalancing:DescribeLoadBalancers", "eks:DescribeCluster", "sts:GetCallerIdentity", "route53:ListHostedZones", "route53resolver:ListResolverRules", "servicequotas:GetServiceQuota"}
 	if !slices.Equal(got, want) {
 		t.Errorf("calls %v, want %v", got, want)
 	}

@@ -152,7 +152,7 @@ func TestEKS(t *testing.T) {
 	wantCode(t, err, "ResourceNotFoundException")
 	_, err = l.eks.DescribeNodegroup(ctx, &eks.DescribeNodegroupInput{ClusterName: sdk.String("shop"), NodegroupName: sdk.String("a/b c")})
 	wantCode(t, err, "ResourceNotFoundException")
-	_, err = l.eks.ListFargateProfiles(ctx, &eks.ListFargateProfilesInput{ClusterName: sdk.String("shop")})
+	_, err = l.eks.ListIdentityProviderConfigs(ctx, &eks.ListIdentityProviderConfigsInput{ClusterName: sdk.String("shop")})
 	wantCode(t, err, "UnknownOperationException")
 }
 
@@ -181,9 +181,15 @@ func TestRoute53(t *testing.T) {
 	_, err = l.route53.GetHostedZone(ctx, &route53.GetHostedZoneInput{Id: sdk.String("Z9")})
 	wantCode(t, err, "NoSuchHostedZone")
 	by, err := l.route53.ListHostedZonesByVPC(ctx, &route53.ListHostedZonesByVPCInput{VPCId: sdk.String("vpc-1"), VPCRegion: r53types.VPCRegionEuWest1})
-	if err != nil || len(by.HostedZoneSummaries) != 1 || *by.HostedZoneSummaries[0].HostedZoneId != "Z2" {
+	if err != nil || len(by.HostedZoneSummaries) != 1 || *by.HostedZoneSummaries[0].HostedZoneId != "Z2" || *by.HostedZoneSummaries[0].Owner.OwningAccount != "444455556666" {
 		t.Errorf("zones of the VPC %v, %v", by, err)
 	}
+	by, err = l.route53.ListHostedZonesByVPC(ctx, &route53.ListHostedZonesByVPCInput{VPCId: sdk.String("vpc-1"), VPCRegion: r53types.VPCRegionEuWest1, NextToken: by.NextToken})
+	if err != nil || len(by.HostedZoneSummaries) != 1 || *by.HostedZoneSummaries[0].Owner.OwningService != "vpce.amazonaws.com" || by.NextToken != nil {
+		t.Errorf("second page of the zones of the VPC %v, %v", by, err)
+	}
+	_, err = l.route53.ListResourceRecordSets(ctx, &route53.ListResourceRecordSetsInput{HostedZoneId: sdk.String("Z3")})
+	wantCode(t, err, "AccessDenied")
 }
 
 // Records come in the order of their reversed names; a page may end between

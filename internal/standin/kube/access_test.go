@@ -102,7 +102,7 @@ func TestCanI(t *testing.T) {
 	for permission, want := range map[string]bool{
 		"list pods": false, "get pods": true, "get pods/log": true, "list secrets": false, "list services": true, "list nodes": true,
 		"patch deployments.apps/scale": true, "patch deployments/scale": false, "create networkpolicies.networking.k8s.io": true,
-		"delete nodes": false, "get unicorns": false, "* *": false, "get pods/unicorn": false,
+		"delete nodes": false, "get pods/proxy": true, "get nodes/proxy": true, "create nodes/proxy": false, "get unicorns": false, "* *": false, "get pods/unicorn": false,
 	} {
 		if got := canI(t, c, permission); got != want {
 			t.Errorf("%s: %v, want %v", permission, got, want)

@@ -23,7 +23,8 @@ type call struct {
 	verb      string    // get, list, watch, create, update, patch, delete, deletecollection
 	namespace string
 	name      string
-	sub       string // log, scale, status
+	sub       string // log, proxy, scale, status
+	rest      string // the path after "proxy"
 }
 
 // permission names what c needs, as in "list pods" or "patch deployments/scale".
@@ -72,10 +73,13 @@ func (s *Server) parse(w http.ResponseWriter, r *http.Request) (*call, error) {
 }
 
 // parseResource reads the path after the group and version:
-// [namespaces/NS/]RESOURCE[/NAME[/SUB]].
+// [namespaces/NS/]RESOURCE[/NAME[/SUB]], and anything after the sub "proxy".
 func (c *call) parseResource(group, version string, parts []string) error {
 	if parts[0] == "namespaces" && len(parts) > 2 && !slices.Contains([]string{"status", "finalize"}, parts[2]) {
 		c.namespace, parts = parts[1], parts[2:]
+	}
+	if len(parts) > 3 && parts[2] == "proxy" {
+		c.rest, parts = strings.Join(parts[3:], "/"), parts[:3]
 	}
 	c.res = lookup(group, version, parts[0])
 	if c.res == nil || len(parts) > 3 || slices.Contains(parts, "") || c.res.cluster && c.namespace != "" {
@@ -133,7 +137,7 @@ func (c *call) allowsVerb() bool {
 	case "create":
 		return !named && (c.res.review || c.res.has("create") && (c.res.cluster || c.namespace != ""))
 	case "update", "patch", "delete":
-		if !named || c.sub == "log" || c.sub != "" && c.verb == "delete" {
+		if !named || c.sub == "log" || c.sub == "proxy" || c.sub != "" && c.verb == "delete" {
 			return false
 		}
 	case "":
@@ -156,6 +160,8 @@ func (s *Server) answer(c *call) error {
 	switch c.sub {
 	case "log":
 		return s.logs(c)
+	case "proxy":
+		return s.proxy(c)
 	case "scale":
 		return s.scale(c)
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
@@ -24,6 +25,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/hopwise/hopwise/internal/world"
 )
 
 func client(t testing.TB, config *rest.Config) *kubernetes.Clientset {
@@ -316,7 +319,22 @@ func TestLogs(t *testing.T) {
 	if got, err := read("cart-1", corev1.PodLogOptions{}); err != nil || got != "starting\nconnect redis: timeout\n" {
 		t.Errorf("%q: %v", got, err)
 	}
-	_, err := read("web-1", corev1.PodLogOptions{})
+	since, bytes := int64(59), int64(3)
+	if got, err := read("web-1", corev1.PodLogOptions{Container: "proxy", SinceSeconds: &since, Timestamps: true}); err != nil || got != "2026-01-15T08:59:01Z two\n2026-01-15T08:59:02Z three\n" {
+		t.Errorf("since: %q: %v", got, err)
+	}
+	at := metav1.NewTime(world.RecordedAt.Add(-58 * time.Second))
+	if got, err := read("web-1", corev1.PodLogOptions{Container: "proxy", SinceTime: &at, LimitBytes: &bytes}); err != nil || got != "thr" {
+		t.Errorf("since a time: %q: %v", got, err)
+	}
+	if got, err := read("cart-1", corev1.PodLogOptions{Previous: true}); err != nil || got != "no redis\n" {
+		t.Errorf("previous: %q: %v", got, err)
+	}
+	_, err := read("cart-1", corev1.PodLogOptions{SinceTime: &at, SinceSeconds: &since})
+	wantStatus(t, err, metav1.StatusReasonInvalid, "at most one of")
+	_, err = read("web-1", corev1.PodLogOptions{Container: "proxy", Previous: true})
+	wantStatus(t, err, metav1.StatusReasonBadRequest, `previous terminated container "proxy" in pod "web-1" not found`)
+	_, err = read("web-1", corev1.PodLogOptions{})
 	wantStatus(t, err, metav1.StatusReasonBadRequest, "a container name must be specified for pod web-1, choose one of: [web proxy]")
 	_, err = read("web-2", corev1.PodLogOptions{})
 	wantStatus(t, err, metav1.StatusReasonBadRequest, `container "web" in pod "web-2" is waiting to start: ContainerCreating`)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -16,7 +17,7 @@ import (
 	"github.com/hopwise/hopwise/internal/world"
 )
 
-// logs answers with the lines that a container wrote, from the world's truth.
+// logs answers with the lines that a container wrote, from the world.
 func (s *Server) logs(c *call) error {
 	version := s.world.Version()
 	d, err := s.world.Get(c.kind(), c.id())
@@ -34,7 +35,7 @@ func (s *Server) logs(c *call) error {
 	if err := hasLogs(&pod, container, c.query.Get("previous") == "true"); err != nil {
 		return err
 	}
-	lines, err := c.tail(s.logOf(&pod, container))
+	lines, err := c.logOf(s.world, &pod, container)
 	if err != nil {
 		return err
 	}
@@ -47,15 +48,59 @@ func (s *Server) logs(c *call) error {
 	return nil
 }
 
-// logOf returns what a container wrote; a recording under the pod's name alone
-// belongs to its first container.
-func (s *Server) logOf(pod *corev1.Pod, container string) string {
-	id := pod.Namespace + "/" + pod.Name
-	text, ok := s.world.Log(id + "/" + container)
-	if !ok && len(pod.Spec.Containers) > 0 && pod.Spec.Containers[0].Name == container {
-		text, _ = s.world.Log(id)
+// logOf returns what a container wrote, or its previous instance, with times
+// before the lines only if they were asked for.
+func (c *call) logOf(w *world.World, pod *corev1.Pod, container string) (string, error) {
+	text, previous := w.Log(pod.Namespace, pod.Name, container)
+	if c.query.Get("previous") == "true" {
+		text = previous
 	}
-	return text
+	since, err := c.since(w.At())
+	if err != nil {
+		return "", err
+	}
+	stamps := c.query.Get("timestamps") == "true"
+	var out strings.Builder
+	for line := range strings.Lines(text) {
+		stamp, rest, _ := strings.Cut(line, " ")
+		written, err := time.Parse(time.RFC3339Nano, stamp)
+		switch {
+		case err == nil && written.Before(since):
+		case err == nil && !stamps:
+			out.WriteString(rest)
+		default:
+			out.WriteString(line)
+		}
+	}
+	return c.tail(out.String())
+}
+
+// since is the time from which c wants lines: sinceTime, or sinceSeconds
+// before now, which is when the world is. Zero for all lines.
+func (c *call) since(now time.Time) (time.Time, error) {
+	seconds, at := c.query.Get("sinceSeconds"), c.query.Get("sinceTime")
+	if seconds != "" && at != "" {
+		return time.Time{}, invalidLogOption("sinceSeconds", seconds, "at most one of `sinceTime` or `sinceSeconds` may be specified")
+	}
+	if at != "" {
+		t, err := time.Parse(time.RFC3339Nano, at)
+		if err != nil {
+			return t, apierrors.NewBadRequest(fmt.Sprintf("sinceTime: %v", err))
+		}
+		return t, nil
+	}
+	if seconds == "" {
+		return time.Time{}, nil
+	}
+	n, err := strconv.ParseInt(seconds, 10, 64)
+	if err != nil || n < 1 {
+		return time.Time{}, invalidLogOption("sinceSeconds", seconds, "must be greater than 0")
+	}
+	return now.Add(-time.Duration(n) * time.Second), nil
+}
+
+func invalidLogOption(name, value, detail string) error {
+	return apierrors.NewInvalid(schema.GroupKind{Kind: "PodLogOptions"}, "", field.ErrorList{field.Invalid(field.NewPath(name), value, detail)})
 }
 
 // chooseContainer returns the container that was asked for, or the only one.
@@ -113,7 +158,7 @@ func (c *call) tail(text string) (string, error) {
 	if v := c.query.Get("tailLines"); v != "" {
 		n, err := strconv.ParseInt(v, 10, 64)
 		if err != nil || n < 0 {
-			return "", apierrors.NewInvalid(schema.GroupKind{Kind: "PodLogOptions"}, "", field.ErrorList{field.Invalid(field.NewPath("tailLines"), v, "must be greater than or equal to 0")})
+			return "", invalidLogOption("tailLines", v, "must be greater than or equal to 0")
 		}
 		lines := strings.SplitAfter(text, "\n")
 		lines = lines[:len(lines)-1] // what follows the last newline: nothing

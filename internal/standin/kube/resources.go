@@ -6,9 +6,12 @@ import (
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
@@ -41,10 +44,10 @@ var resources = []*resource{
 		columns: "Last Seen,Type,Reason,Object,+Subobject,+Source,Message,+First Seen,+Count,+Name", row: rowOf(eventRow)},
 	{version: "v1", kind: "Namespace", plural: "namespaces", short: []string{"ns"}, cluster: true, fixed: true, subs: []string{"status"}, typed: empty[corev1.Namespace],
 		fields: []string{"status.phase"}, columns: "Name,Status,Age", row: rowOf(namespaceRow)},
-	{version: "v1", kind: "Node", plural: "nodes", short: []string{"no"}, cluster: true, fixed: true, subs: []string{"status"}, typed: empty[corev1.Node],
+	{version: "v1", kind: "Node", plural: "nodes", short: []string{"no"}, cluster: true, fixed: true, subs: []string{"proxy", "status"}, typed: empty[corev1.Node],
 		fields:  []string{"spec.unschedulable"},
 		columns: "Name,Status,Roles,Age,Version,+Internal-IP,+External-IP,+OS-Image,+Kernel-Version,+Container-Runtime", row: rowOf(nodeRow)},
-	{version: "v1", kind: "Pod", plural: "pods", short: []string{"po"}, categories: []string{"all"}, subs: []string{"log", "status"}, typed: empty[corev1.Pod],
+	{version: "v1", kind: "Pod", plural: "pods", short: []string{"po"}, categories: []string{"all"}, subs: []string{"log", "proxy", "status"}, typed: empty[corev1.Pod],
 		fields:  []string{"spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName", "status.phase", "status.podIP", "status.nominatedNodeName"},
 		columns: "Name,Ready,Status,Restarts,Age,+IP,+Node,+Nominated Node,+Readiness Gates", row: rowOf(podRow)},
 	{version: "v1", kind: "Secret", plural: "secrets", denied: true, typed: empty[corev1.Secret], fields: []string{"type"}},
@@ -64,6 +67,13 @@ var resources = []*resource{
 	{group: "apps", version: "v1", kind: "StatefulSet", plural: "statefulsets", short: []string{"sts"}, categories: []string{"all"}, subs: []string{"scale", "status"}, typed: empty[appsv1.StatefulSet],
 		columns: "Name,Ready,Age,+Containers,+Images", row: rowOf(statefulSetRow)},
 
+	{group: "autoscaling", version: "v2", kind: "HorizontalPodAutoscaler", plural: "horizontalpodautoscalers", short: []string{"hpa"}, categories: []string{"all"}, subs: []string{"status"},
+		typed: empty[autoscalingv2.HorizontalPodAutoscaler], columns: "Name,Reference,Targets,MinPods,MaxPods,Replicas,Age", row: rowOf(hpaRow)},
+	{group: "policy", version: "v1", kind: "PodDisruptionBudget", plural: "poddisruptionbudgets", short: []string{"pdb"}, subs: []string{"status"}, typed: empty[policyv1.PodDisruptionBudget],
+		columns: "Name,Min Available,Max Unavailable,Allowed Disruptions,Age", row: rowOf(budgetRow)},
+	{group: "rbac.authorization.k8s.io", version: "v1", kind: "ClusterRole", plural: "clusterroles", cluster: true, typed: empty[rbacv1.ClusterRole],
+		columns: "Name,Created At", row: createdRow},
+
 	{group: "discovery.k8s.io", version: "v1", kind: "EndpointSlice", plural: "endpointslices", typed: empty[discoveryv1.EndpointSlice],
 		columns: "Name,AddressType,Ports,Endpoints,Age", row: rowOf(endpointSliceRow)},
 	{group: "networking.k8s.io", version: "v1", kind: "Ingress", plural: "ingresses", short: []string{"ing"}, subs: []string{"status"}, typed: empty[networkingv1.Ingress],
@@ -74,7 +84,7 @@ var resources = []*resource{
 		columns: "Name,Pod-Selector,Age", row: rowOf(networkPolicyRow)},
 
 	{group: "apiextensions.k8s.io", version: "v1", kind: "CustomResourceDefinition", plural: "customresourcedefinitions", short: []string{"crd", "crds"}, cluster: true,
-		columns: "Name,Created At", row: crdRow},
+		columns: "Name,Created At", row: createdRow},
 	{group: "elbv2.k8s.aws", version: "v1beta1", kind: "TargetGroupBinding", plural: "targetgroupbindings", subs: []string{"status"},
 		columns: "Name,Service-Name,Service-Port,Target-Type,+ARN,Age", row: targetGroupBindingRow},
 	{group: "vpcresources.k8s.aws", version: "v1beta1", kind: "SecurityGroupPolicy", plural: "securitygrouppolicies", short: []string{"sgp"}, columns: "Name,Age", row: plainRow},
@@ -143,7 +153,7 @@ func (r *resource) subVerbs(sub string) []string {
 	switch sub {
 	case "":
 		return r.verbs()
-	case "log":
+	case "log", "proxy":
 		return []string{"get"}
 	}
 	return []string{"get", "patch", "update"}

@@ -289,7 +289,8 @@ func eventSource(o *corev1.Event) string {
 	return component + ", " + host
 }
 
-func crdRow(d world.Doc, _ time.Time) ([]any, error) {
+// createdRow serves the kinds that tell when they were made, not how long ago.
+func createdRow(d world.Doc, _ time.Time) ([]any, error) {
 	return []any{at(d, "metadata", "name"), at(d, "metadata", "creationTimestamp")}, nil
 }
 

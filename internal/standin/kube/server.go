@@ -1,6 +1,6 @@
 // Package kube is a Kubernetes API server in front of a world: discovery,
-// list, get, watch, create, update, patch, delete, scale, logs, dry runs,
-// tables and access reviews, as client-go and kubectl expect them. It keeps
+// list, get, watch, create, update, patch, delete, scale, logs, proxies to
+// pods and kubelets, dry runs, tables and access reviews, as client-go and kubectl expect them. It keeps
 // nothing of its own but counters; every write goes through the world, so
 // that the world's controllers react to it.
 package kube

@@ -57,6 +57,10 @@ func TestTables(t *testing.T) {
 		"/apis/networking.k8s.io/v1/ingresses":            {"shop | alb | shop.example.com | k8s-shop.elb.amazonaws.com | 80"},
 		"/apis/networking.k8s.io/v1/networkpolicies":      {"default-deny | <none>"},
 		"/apis/discovery.k8s.io/v1/endpointslices":        {"web-abc | IPv4 | 8080 | 10.0.1.20"},
+		"/api/v1/serviceaccounts":                         {"coredns | 0"},
+		"/apis/autoscaling/v2/horizontalpodautoscalers":   {"web | Deployment/web | cpu: 41%/70%,memory: <unknown>/500Mi,External | 2 | 6 | 3"},
+		"/apis/policy/v1/poddisruptionbudgets":            {"coredns | N/A | 1 | 0"},
+		"/apis/rbac.authorization.k8s.io/v1/clusterroles": {"system:coredns | 2026-01-15T08:00:00Z"},
 		"/apis/elbv2.k8s.aws/v1beta1/targetgroupbindings": {"k8s-shop-web | web | 80 | ip | arn:aws:tg/1"},
 	} {
 		if d := cmp.Diff(want, table(t, config, path)); d != "" {

@@ -133,15 +133,51 @@ items:
 items:
 - metadata: {name: db, namespace: shop}
   data: {password: aHVudGVyMg==}
--- truth.yaml --
-logs:
-  shop/cart-1: |
-    starting
-    connect redis: timeout
-  shop/web-1/proxy: |
-    one
-    two
-    three
+-- kube/pod-logs.yaml --
+items:
+- metadata: {name: cart-1, namespace: shop}
+  container: cart
+  text: |
+    2026-01-15T08:59:00Z starting
+    2026-01-15T08:59:01Z connect redis: timeout
+  previous: |
+    2026-01-15T08:55:00Z no redis
+- metadata: {name: web-1, namespace: shop}
+  container: proxy
+  text: |
+    2026-01-15T08:59:00Z one
+    2026-01-15T08:59:01Z two
+    2026-01-15T08:59:02Z three
+-- kube/pod-metrics.yaml --
+items:
+- metadata: {name: coredns-1, namespace: kube-system}
+  text: |
+    coredns_panics_total 0
+-- kube/kubelet-configs.yaml --
+items:
+- metadata: {name: ip-10-0-1-10.ec2.internal}
+  kubeletconfig: {clusterDNS: [172.20.0.10], clusterDomain: cluster.local}
+-- kube/serviceaccounts.yaml --
+items:
+- metadata: {name: coredns, namespace: kube-system, creationTimestamp: "2026-01-15T08:00:00Z"}
+-- kube/horizontalpodautoscalers.yaml --
+items:
+- metadata: {name: web, namespace: shop, creationTimestamp: "2026-01-15T08:00:00Z"}
+  spec:
+    scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}
+    minReplicas: 2
+    maxReplicas: 6
+    metrics: [{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 70}}}, {type: Resource, resource: {name: memory, target: {type: AverageValue, averageValue: 500Mi}}}, {type: External, external: {metric: {name: queue}, target: {type: Value, value: "9"}}}]
+  status: {currentReplicas: 3, desiredReplicas: 3, currentMetrics: [{type: Resource, resource: {name: cpu, current: {averageUtilization: 41}}}]}
+-- kube/poddisruptionbudgets.yaml --
+items:
+- metadata: {name: coredns, namespace: kube-system, creationTimestamp: "2026-01-15T08:00:00Z"}
+  spec: {maxUnavailable: 1, selector: {matchLabels: {k8s-app: kube-dns}}}
+  status: {currentHealthy: 1, desiredHealthy: 1, disruptionsAllowed: 0, expectedPods: 1}
+-- kube/clusterroles.yaml --
+items:
+- metadata: {name: "system:coredns", creationTimestamp: "2026-01-15T08:00:00Z"}
+  rules: [{apiGroups: [""], resources: [endpoints], verbs: [list, watch]}]
 `
 
 func parse(t testing.TB, scenario string) *world.World {

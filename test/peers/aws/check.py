@@ -203,9 +203,39 @@ def others(eks, sts, route53):
     records, n = pages(route53, "list_resource_record_sets", "ResourceRecordSets", HostedZoneId="Z1", PaginationConfig={"PageSize": 1})
     same(([r["Name"] for r in records], n), (["example.com.", "a.shop.example.com.", "a.shop.example.com.", "www.example.com."], 4), "records")
     by = route53.list_hosted_zones_by_vpc(VPCId="vpc-1", VPCRegion="eu-west-1")["HostedZoneSummaries"]
-    same([z["HostedZoneId"] for z in by], ["Z2"], "zones of a VPC")
+    same([(z["HostedZoneId"], z["Owner"].get("OwningService")) for z in by], [("Z2", None), ("Z3", "vpce.amazonaws.com")], "zones of a VPC")
     fails("NoSuchHostedZone", route53.get_hosted_zone, Id="Z9")
+    profiles, n = pages(eks, "list_fargate_profiles", "fargateProfileNames", clusterName="shop", PaginationConfig={"PageSize": 1})
+    same((profiles, n), (["batch", "system"], 2), "Fargate profiles")
+    profile = eks.describe_fargate_profile(clusterName="shop", fargateProfileName="batch")["fargateProfile"]
+    same(profile["selectors"], [{"namespace": "batch", "labels": {"size": "small"}}], "selectors of a Fargate profile")
     step("STS, EKS, Route 53")
+
+
+def dns(resolver, quotas, ec2):
+    rules, n = pages(resolver, "list_resolver_rules", "ResolverRules", PaginationConfig={"PageSize": 1})
+    same(([r["DomainName"] for r in rules], n), (["corp.example.", "lab.example."], 2), "resolver rules")
+    same(rules[0]["TargetIps"], [{"Ip": "192.0.2.53", "Port": 53}], "targets of a rule")
+    follow = resolver.list_resolver_rule_associations(Filters=[{"Name": "VPCId", "Values": ["vpc-1"]}])["ResolverRuleAssociations"]
+    same([a["ResolverRuleId"] for a in follow], ["rslvr-rr-1"], "rules of a VPC")
+    ips, _ = pages(resolver, "list_resolver_endpoint_ip_addresses", "IpAddresses", ResolverEndpointId="rslvr-out-1", PaginationConfig={"PageSize": 1})
+    same([a["Ip"] for a in ips], ["10.0.0.20", "10.0.1.20"], "addresses of an endpoint")
+    groups = resolver.list_firewall_rule_group_associations(VpcId="vpc-1")["FirewallRuleGroupAssociations"]
+    same([(g["FirewallRuleGroupId"], g["Priority"]) for g in groups], [("rslvr-frg-1", 101)], "firewall groups of a VPC")
+    block, _ = pages(resolver, "list_firewall_domains", "Domains", FirewallDomainListId="rslvr-fdl-1")
+    same(block, ["bad.example.", "worse.example."], "domains of a list")
+    fails("AccessDeniedException", resolver.list_firewall_domains, FirewallDomainListId="rslvr-fdl-aws")
+    fails("ResourceNotFoundException", resolver.get_resolver_rule, ResolverRuleId="none")
+    fails("InvalidNextTokenException", resolver.list_resolver_rules, NextToken="nonsense")
+    fails("UnknownOperationException", resolver.list_resolver_query_log_configs)
+    same(quotas.get_service_quota(ServiceCode="vpc", QuotaCode="L-0EA8095F")["Quota"]["Value"], 120.0, "applied quota")
+    fails("NoSuchResourceException", quotas.get_service_quota, ServiceCode="vpc", QuotaCode="L-2AFB9258")
+    same(quotas.get_aws_default_service_quota(ServiceCode="vpc", QuotaCode="L-2AFB9258")["Quota"]["Value"], 5.0, "default quota")
+    sets, _ = pages(ec2, "describe_dhcp_options", "DhcpOptions", Filters=[{"Name": "key", "Values": ["domain-name-servers"]}])
+    same([v["Value"] for v in sets[0]["DhcpConfigurations"][0]["Values"]], ["10.0.0.53", "AmazonProvidedDNS"], "DHCP options")
+    stale, _ = pages(ec2, "describe_stale_security_groups", "StaleSecurityGroupSet", VpcId="vpc-1")
+    same(stale[0]["StaleIpPermissions"][0]["UserIdGroupPairs"], [{"GroupId": "sg-9", "PeeringStatus": "deleted"}], "stale group")
+    step("Resolver, DNS Firewall, quotas, DHCP options")
 
 
 def faults():
@@ -226,6 +256,7 @@ def credentials():
     fails("SignatureDoesNotMatch", client("sts", **wrong).get_caller_identity)
     fails("SignatureDoesNotMatch", client("route53", **wrong).list_hosted_zones)
     fails("InvalidSignatureException", client("eks", **wrong).list_clusters)
+    fails("InvalidSignatureException", client("route53resolver", **wrong).list_resolver_rules)
     other = {"aws_access_key_id": "AKIDOTHER", "aws_secret_access_key": "x"}
     fails("AuthFailure", client("ec2", **other).describe_vpcs)
     fails("InvalidClientTokenId", client("sts", **other).get_caller_identity)
@@ -249,6 +280,7 @@ def main():
     network(ec2)
     load_balancers(client("elbv2"))
     others(client("eks"), client("sts"), client("route53"))
+    dns(client("route53resolver"), client("service-quotas"), ec2)
     credentials()
 
 

@@ -80,6 +80,14 @@ expect 0 '^StrategyType' -n shop describe deployment web
 expect 0 'coredns-1' describe node ip-10-0-1-10.ec2.internal
 expect 0 'connect redis: timeout' -n shop logs cart-1
 expect 0 '^three$' -n shop logs web-1 -c proxy --tail=1
+expect 0 '^no redis$' -n shop logs cart-1 --previous
+expect 0 '^2026-01-15T08:59:02Z three$' -n shop logs web-1 -c proxy --since-time=2026-01-15T08:59:02Z --timestamps
+expect 0 '^coredns_panics_total 0$' get --raw /api/v1/namespaces/kube-system/pods/coredns-1:9153/proxy/metrics
+expect 0 '"clusterDNS":\["172.20.0.10"\]' get --raw /api/v1/nodes/ip-10-0-1-10.ec2.internal/proxy/configz
+expect 1 'error trying to reach service: dial tcp 10.0.1.20:9153' get --raw /api/v1/namespaces/shop/pods/web-1:9153/proxy/metrics
+expect 0 '^web  *Deployment/web  *cpu: 41%/70%.* 2  *6  *3 ' -n shop get hpa
+expect 0 '^coredns  *N/A  *1  *0 ' -n kube-system get pdb
+expect 0 '^system:coredns  *20' get clusterrole system:coredns
 expect 1 'is waiting to start: ContainerCreating' -n shop logs web-2
 expect 1 'container nope is not valid for pod web-1' -n shop logs web-1 -c nope
 expect 1 'pods "nope" not found' -n shop get pod nope
