@@ -13,8 +13,8 @@ import (
 // rank orders the findings of results: a cause stands before what it
 // explains, and its consequences follow it at once. Among causes those come
 // first that are about an object in broken, then those that bear on what was
-// asked; then severity, then how much they
-// explain, then name.
+// asked; then severity, then the suspects of
+// the symptom, then how much they explain, then name.
 func rank(results []Result, in intents.Intent, broken []facts.Ref) []Finding {
 	all := []Finding{}
 	causedBy := map[string][]string{}
@@ -45,6 +45,7 @@ func rank(results []Result, in intents.Intent, broken []facts.Ref) []Finding {
 		return cmp.Or(
 			cmp.Compare(a.relevance, b.relevance),
 			cmp.Compare(a.severity, b.severity),
+			cmp.Compare(a.suspicion, b.suspicion),
 			cmp.Compare(len(b.order), len(a.order)),
 			cmp.Compare(all[a.order[0]].Key(), all[b.order[0]].Key()),
 		)
@@ -72,11 +73,12 @@ func rank(results []Result, in intents.Intent, broken []facts.Ref) []Finding {
 type tree struct {
 	order     []int // findings, causes first
 	severity  Severity
+	suspicion int // place among the suspects of the symptom asked about, of its likeliest finding
 	relevance int // -1: of the hop that is broken, 0: names what was asked about, 1: in the layer asked about, 2: neither
 }
 
 func newTree(root int, all []Finding, effects [][]int, in intents.Intent, broken []facts.Ref) tree {
-	t := tree{severity: all[root].Severity, relevance: 2}
+	t := tree{severity: all[root].Severity, relevance: 2, suspicion: suspicion("", in.Symptom)}
 	depth := map[int]int{root: 0}
 	for queue := []int{root}; len(queue) > 0; queue = queue[1:] {
 		i := queue[0]
@@ -90,6 +92,7 @@ func newTree(root int, all []Finding, effects [][]int, in intents.Intent, broken
 	for i := range depth {
 		t.order = append(t.order, i)
 		t.severity = min(t.severity, all[i].Severity)
+		t.suspicion = min(t.suspicion, suspicion(all[i].Check, in.Symptom))
 		t.relevance = min(t.relevance, relevance(all[i], in, broken))
 	}
 	slices.SortFunc(t.order, func(a, b int) int {

@@ -97,6 +97,9 @@ func Run(checks []*Check, s *facts.Snapshot, ask string, in intents.Intent) *Rep
 			r.Unknown = append(r.Unknown, unknown(res))
 		}
 	}
+	slices.SortStableFunc(r.RuledOut, func(a, b RuledOut) int {
+		return suspicion(a.Check, in.Symptom) - suspicion(b.Check, in.Symptom)
+	})
 	return r
 }
 

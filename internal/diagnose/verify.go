@@ -1,5 +1,10 @@
 package diagnose
 
+import (
+	"slices"
+	"strings"
+)
+
 // A Verdict says what became of a finding after a remedy.
 type Verdict string
 
@@ -42,13 +47,15 @@ func Verify(before, after *Report, key string) Verification {
 			c.After = a.Claim
 		case after.CannotTell(b.Check):
 			c.After = "could not look again"
+		case b.fromLogs():
+			c.After, c.Gone = "clear: nothing of it in the logs since the change", true
 		default:
 			c.After, c.Gone = "clear", true
 		}
 		v.Changes = append(v.Changes, c)
 	}
 	switch {
-	case after.Finding(key) != nil:
+	case after.Finding(key) != nil, f.fromLogs() && !allGone(v.Changes): // a silent log proves nothing while what it explained is there
 		v.Verdict = Persists
 	case after.CannotTell(f.Check):
 		v.Verdict = Unverified
@@ -73,6 +80,25 @@ func Taken(before, after *Report) Verification {
 		}
 	}
 	return v
+}
+
+func allGone(changes []Change) bool {
+	return !slices.ContainsFunc(changes, func(c Change) bool { return !c.Gone })
+}
+
+// LogOf begins the Fact of evidence that is a line of a log.
+const LogOf = "log of "
+
+// fromLogs reports whether f rests on what was logged.
+func (f Finding) fromLogs() bool {
+	return slices.ContainsFunc(f.Evidence, func(e Evidence) bool { return strings.HasPrefix(e.Fact, LogOf) })
+}
+
+// FromLogs reports whether the finding with a key rests on what was logged:
+// that it is gone shows only in time.
+func (r *Report) FromLogs(key string) bool {
+	f := r.Finding(key)
+	return f != nil && f.fromLogs()
 }
 
 // CannotTell reports whether the check gave no answer in r.

@@ -75,7 +75,8 @@ type Target struct {
 	Name      string `json:"name,omitempty"`
 	Host      string `json:"host,omitempty"`
 	Port      int32  `json:"port,omitempty"`
-	Lookup    string `json:"lookup,omitempty"` // the name that does not resolve, as it was typed: "payments", "api.example.com"
+	Address   string `json:"address,omitempty"` // what the host is said to resolve to
+	Lookup    string `json:"lookup,omitempty"`  // the name that does not resolve, as it was typed: "payments", "api.example.com"
 }
 
 // IsZero reports whether the question named nothing.
@@ -168,6 +169,9 @@ func (t Target) Matches(r Ref) bool {
 	ns, name, ok := strings.Cut(r.ID, "/")
 	if !ok {
 		ns, name = "", r.ID
+	}
+	if r.Kind == Records.kind && r.ID != "" && (r.ID == t.Host || r.ID == t.Lookup) { // a record is named by its host
+		return true
 	}
 	if !r.Kind.IsKube() {
 		return t.Name != "" && t.Name == r.ID

@@ -204,6 +204,7 @@ type performance struct {
 	Receipts []apply.Receipt
 	Err      string // why it stopped; the actions before it are done
 	Failed   string // the command that failed
+	Ended    time.Time
 }
 
 func (p performance) String() string { return strings.Join(p.lines(), "\n") }
@@ -237,7 +238,7 @@ func (s *Service) perform(ctx dbos.Context, p approval.Proposal) (performance, e
 		if err != nil {
 			return out, err
 		}
-		out.Receipts = append(out.Receipts, one.Receipts...)
+		out.Receipts, out.Ended = append(out.Receipts, one.Receipts...), one.Ended
 		if one.Err != "" {
 			out.Err, out.Failed = one.Err, a.Command()
 			break
@@ -296,7 +297,7 @@ func (s *Service) apply(ctx context.Context, p approval.Proposal, i int, a remed
 	if r.Already && begun {
 		r.Detail = "made before the bot was restarted; not made twice"
 	}
-	return performance{Receipts: []apply.Receipt{r}}, nil
+	return performance{Receipts: []apply.Receipt{r}, Ended: time.Now()}, nil
 }
 
 // close ends a proposal and shows how, if there is still a place for that.
@@ -335,7 +336,7 @@ func (s *Service) verify(ctx dbos.Context, in ask, p approval.Proposal, before *
 		}
 		var err error
 		v, err = step(ctx, fmt.Sprintf("verify %s %d", p.ID, i), func(ctx context.Context) (diagnose.Verification, error) {
-			after := s.look(ctx, in, "")
+			after := s.lookSince(ctx, in, "", done.Ended)
 			if p.UndoOf != "" {
 				return diagnose.Taken(before, after), nil
 			}
@@ -344,8 +345,8 @@ func (s *Service) verify(ctx dbos.Context, in ask, p approval.Proposal, before *
 		if err != nil {
 			return nil, err
 		}
-		if v.Verdict == diagnose.Fixed || v.Verdict == diagnose.Undone {
-			break
+		if v.Verdict == diagnose.Undone || v.Verdict == diagnose.Fixed && !before.FromLogs(p.FindingKey) {
+			break // a log has to stay silent until the end
 		}
 	}
 	undo, err := step(ctx, "verdict "+p.ID, func(ctx context.Context) (*approval.Proposal, error) { return s.verdict(ctx, in, p, v, done) })

@@ -150,6 +150,11 @@ func (s *Service) diagnose(ctx, stopped context.Context, in ask, progressTS stri
 // look takes fresh facts and runs the checks on them. With a progress message
 // it keeps that up to date.
 func (s *Service) look(ctx context.Context, in ask, progressTS string) *diagnose.Report {
+	return s.lookSince(ctx, in, progressTS, time.Time{})
+}
+
+// lookSince is look, but for what was logged before since.
+func (s *Service) lookSince(ctx context.Context, in ask, progressTS string, since time.Time) *diagnose.Report {
 	start := time.Now()
 	s.crowd.wait(ctx)
 	steps := newSteps(s.Checks)
@@ -158,6 +163,7 @@ func (s *Service) look(ctx context.Context, in ask, progressTS string) *diagnose
 			s.Editor.Set(in.Ask.Channel, progressTS, slackui.ProgressScreen(s.progress(in, steps)))
 		}
 	})
+	snapshot = snapshot.LogsSince(since)
 	return finish(diagnose.Run(s.Checks, snapshot, facts.Redact(in.Ask.Text), in.Intent), stats, start)
 }
 

@@ -3,6 +3,7 @@ package incident_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -54,10 +55,12 @@ func newRig(t *testing.T, scenario string) *rig {
 	return &rig{t, apis, reader, writer, catalogue.Checks()}
 }
 
-func (r *rig) look() *diagnose.Report {
+func (r *rig) look() *diagnose.Report { return r.lookSince(time.Time{}) }
+
+func (r *rig) lookSince(since time.Time) *diagnose.Report {
 	in := intents.Parse(r.apis.World.Ask, intents.Options{Mention: true})
 	s, _ := r.reader.Take(context.Background(), diagnose.KindsFor(r.checks, in), in.Target, nil)
-	return diagnose.Run(r.checks, s, r.apis.World.Ask, in)
+	return diagnose.Run(r.checks, s.LogsSince(since), r.apis.World.Ask, in)
 }
 
 func keysOf(r *diagnose.Report) (keys []string) {
@@ -110,8 +113,9 @@ func (r *rig) cure(before *diagnose.Report, f diagnose.Finding, m remedy.Remedy)
 	if now := r.apis.World.Version(); now != version {
 		t.Fatalf("the dry run changed the world")
 	}
+	changed := time.Now()
 	r.do(m.Actions, false)
-	after := r.look()
+	after := r.lookSince(changed)
 	if v := diagnose.Verify(before, after, f.Key()); string(v.Verdict) != r.apis.World.After {
 		t.Errorf("after %q: %s, want %s; findings now %q", m.Title, v.Verdict, r.apis.World.After, keysOf(after))
 	}

@@ -15,7 +15,8 @@ type Intent struct {
 	// (Target.Lookup), From are the pods that ask for it. Protocol is "tcp" or "udp" if they say so.
 	From     facts.Target `json:"from,omitzero"`
 	Protocol string       `json:"protocol,omitempty"`
-	Reason   string       `json:"reason,omitempty"` // the rule that decided, for people who ask why
+	Symptom  Symptom      `json:"symptom,omitempty"` // of DNS: how it fails, if the words say so
+	Reason   string       `json:"reason,omitempty"`  // the rule that decided, for people who ask why
 }
 
 // Options say how a message reached the bot.

@@ -77,6 +77,8 @@ func target(s string) (t facts.Target, err error) {
 			t.Name = v
 		case "host":
 			t.Host = v
+		case "address":
+			t.Address = v
 		case "lookup":
 			t.Lookup = v
 		case "port":
@@ -100,10 +102,39 @@ func TestPhrases(t *testing.T) {
 				t.Errorf("%s:%d: %q: no reason", file, p.line, p.text)
 			}
 			reason := got.Reason
-			got.Reason = ""
+			got.Reason, got.Symptom = "", "" // TestSymptoms looks at these
 			if diff := cmp.Diff(p.want, got); diff != "" {
 				t.Errorf("%s:%d: %q (%s): -want +got\n%s", file, p.line, p.text, reason, diff)
 			}
+		}
+	}
+}
+
+func TestSymptoms(t *testing.T) {
+	for text, want := range map[string]Symptom{
+		"all DNS queries fail":                                   AllLookups,
+		"no pod can resolve anything":                            AllLookups,
+		"DNS is completely down":                                 AllLookups,
+		"모든 파드에서 DNS 조회가 실패해요":                                   AllLookups,
+		"external DNS resolution is slow":                        ExternalSlow,
+		"external domains take seconds to resolve":               ExternalSlow,
+		"외부 도메인 조회가 느려요":                                         ExternalSlow,
+		"service discovery fails":                                ServiceDiscovery,
+		"services cannot find each other by name":                ServiceDiscovery,
+		"no such host payments.shop.svc":                         ServiceDiscovery,
+		"external-dns does not create records":                   RecordMissing,
+		"the record for app.example.com was not created":         RecordMissing,
+		"intermittent DNS failures":                              Intermittent,
+		"DNS timeouts now and then, about 5 seconds":             Intermittent,
+		"external lookups fail sometimes":                        Intermittent,
+		"가끔 DNS 조회가 실패해요":                                        Intermittent,
+		"DNS failure":                                            "",
+		"api.example.com does not resolve":                       "",
+		"ALB returns 502 for all requests":                       "",
+		"all pods are stuck in ContainerCreating, no IP address": "",
+	} {
+		if got := Parse(text, Options{Mention: true}).Symptom; got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
 		}
 	}
 }

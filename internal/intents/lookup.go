@@ -75,7 +75,7 @@ func isLookup(word string) bool {
 }
 
 // resolverWords stand beside such messages and are no names.
-var resolverWords = set(`host hosts hostname hostnames name names domain domains address addresses anything nothing everything something names external internal exception error query queries lookup lookups record records image registry server servers resolver resolvers getaddrinfo resolution pods properly correctly fails failed failing ok fine well intermittently randomly sometimes because when via using times out returns gives route route53 cluster clusters production prod staging everywhere`)
+var resolverWords = set(`host hosts hostname hostnames name names domain domains address addresses anything nothing everything something names external internal exception error query queries lookup lookups record records image registry server servers resolver resolvers getaddrinfo resolution pods properly correctly fails failed failing ok fine well intermittently randomly sometimes because when via using times out returns gives route route53 cluster clusters production prod staging everywhere laptop mac machine workstation desktop office home elsewhere bastion`)
 
 // wanted is what a question about a name is about: the host, and not the pods
 // that ask for it.

@@ -27,6 +27,9 @@ func Parse(text string, opt Options) Intent {
 	target := findTarget(text)
 	from, to, protocol, isPath := findPath(text)
 	if isPath {
+		if to.Host != "" {
+			to.Address = address(text)
+		}
 		target = to
 	}
 	said := read(mask(text))
@@ -43,6 +46,7 @@ func Parse(text string, opt Options) Intent {
 			in.Target = wanted(target, in.From, lookup)
 			in.Target.Lookup = lookup
 		}
+		in.Symptom = symptomOf(text, in.Layers)
 		return in
 	}
 	return none(reason)

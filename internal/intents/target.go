@@ -33,6 +33,7 @@ var (
 	pair        = regexp.MustCompile(`(?:^|[\s"'(])(` + label + `)/(` + label + `)(?::(\d{2,5}))?(?:$|[\s"'),.?!:]|[가-힣])`)
 	hostPort    = regexp.MustCompile(`(?:^|[\s"'(/@])([a-z0-9][a-z0-9.-]{0,252}):(\d{2,5})(?:$|[\s"'),.?!:/]|[가-힣])`)
 	hostName    = regexp.MustCompile(`\b` + label + `(?:\.` + label + `)+\b`)
+	resolvesTo  = regexp.MustCompile(`\b(?:resolv(?:es|ed|ing)|points?|translates?)(?: \w+)? to ([0-9a-f][0-9a-f.:]*[0-9a-f])`)
 	namespace   = []*regexp.Regexp{
 		regexp.MustCompile(`(?:^|\s)-n[ =]?(` + label + `)(?:$|[\s,.?!])`),
 		regexp.MustCompile(`--namespace[ =](` + label + `)`),
@@ -81,6 +82,9 @@ func findTarget(text string) facts.Target {
 	}
 	if t.Namespace == "" && t.Host == "" {
 		t.Namespace = namespaceIn(text)
+	}
+	if t.Host != "" {
+		t.Address = address(text)
 	}
 	return t
 }
@@ -150,6 +154,16 @@ func host(text string) (facts.Target, bool) {
 		}
 	}
 	return facts.Target{}, false
+}
+
+// address finds what a host is said to resolve to.
+func address(text string) string {
+	for _, m := range resolvesTo.FindAllStringSubmatch(text, 4) {
+		if ip, err := netip.ParseAddr(m[1]); err == nil {
+			return ip.String()
+		}
+	}
+	return ""
 }
 
 // ends are the last labels that make dotted words a host: not a file, not a

@@ -78,7 +78,7 @@ func (q *question) hosts(t facts.Target, near string) ([]party, *Step) {
 	case KindControlPlane:
 		return q.controlPlane()
 	case KindHost:
-		return q.named(t.Host)
+		return q.named(cmp.Or(t.Address, t.Host))
 	case KindNode:
 		return q.node(t.Name)
 	case KindLoadBalancer:

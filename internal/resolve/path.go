@@ -198,13 +198,14 @@ func (p *Path) likeliest(w *World, name string) int {
 	at := func(full string) int {
 		return slices.IndexFunc(p.Tried, func(a Answer) bool { return a.Name == Normal(full) })
 	}
+	labels := strings.Split(strings.TrimSuffix(strings.ToLower(name), "."), ".")
+	if len(labels) == 1 { // a Service of the pod's own namespace
+		return 0
+	}
 	if i := slices.IndexFunc(p.Tried, func(a Answer) bool { return a.Kind == NoData }); i >= 0 {
 		return i
 	}
-	labels := strings.Split(strings.TrimSuffix(strings.ToLower(name), "."), ".")
 	switch last := labels[len(labels)-1]; {
-	case len(labels) == 1:
-		return 0
 	case last == "svc" || last == "pod":
 		return max(at(name+"."+w.Domain()), 0)
 	case w.namespace(last) != nil:

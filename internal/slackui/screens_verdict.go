@@ -42,7 +42,7 @@ func beforeAfter(v diagnose.Verification, id string) slack.Block {
 		before, after := line(c.Before, 140), line(c.After, 140)
 		switch {
 		case c.Gone:
-			after = "Clear"
+			after = strings.ToUpper(after[:1]) + after[1:]
 		case before == after:
 			after = "Unchanged"
 		}

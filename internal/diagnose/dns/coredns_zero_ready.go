@@ -4,12 +4,10 @@ import (
 	"cmp"
 	"fmt"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/hopwise/hopwise/internal/diagnose"
 	"github.com/hopwise/hopwise/internal/facts"
-	"github.com/hopwise/hopwise/internal/reach"
 	"github.com/hopwise/hopwise/internal/remedy"
 )
 
@@ -28,12 +26,11 @@ Looks alike: EKS Auto Mode runs DNS on the nodes and has neither Deployment nor 
 still needs CoreDNS for the nodes that are not Auto Mode's. Another DNS provider behind the Service with ready endpoints
 is no fault. Ready replicas and failing lookups point to the way there: security groups, ACLs, a NetworkPolicy.
 
-Fixed by scaling up when somebody scaled to zero. Otherwise by what keeps the pods from running; the finding says it and
-prints the next command. Tolerations of the managed add-on are changed in its configuration values: a patch of the
-Deployment is lost with the next add-on update.`,
+Fixed by scaling up when somebody scaled to zero. Otherwise by what keeps the pods from running. Where a finding of its own
+names that, with its fix, it stands before this one.`,
 	Needs:    []facts.Need{facts.Deployments, facts.EndpointSlices, facts.Nodes},
 	Wants:    []facts.Need{facts.Clusters, facts.Services, facts.Pods, facts.Events},
-	CausedBy: []string{"l3/subnet-ip-exhausted"},
+	CausedBy: append([]string{"l3/subnet-ip-exhausted"}, coreDNSCauses...),
 	Sources: []string{
 		"https://docs.aws.amazon.com/eks/latest/userguide/managing-coredns.html",
 		"https://github.com/aws/containers-roadmap/issues/2546",
@@ -54,90 +51,16 @@ Deployment is lost with the next add-on update.`,
 	},
 }
 
-// coreDNS is the cluster's own resolver.
-type coreDNS struct {
-	service    *corev1.Service    // nil when there is none, or it was not read
-	deployment *appsv1.Deployment // nil when there is none
-	pods       []corev1.Pod       // of the Deployment, that are to run
-	endpoints  int                // ready ones behind the Service
-	auto       bool               // the cluster says that it runs in EKS Auto Mode
-	events     []corev1.Event     // of kube-system
-}
-
-func newCoreDNS(v *facts.View) coreDNS {
-	c := coreDNS{auto: autoMode(v)}
-	for i, s := range facts.Services.In(v) {
-		if s.Namespace == system && s.Name == service {
-			c.service = &facts.Services.In(v)[i]
-		}
-	}
-	for _, s := range facts.EndpointSlices.In(v) {
-		if s.Namespace != system || s.Labels["kubernetes.io/service-name"] != service {
-			continue
-		}
-		for _, e := range s.Endpoints {
-			if e.Conditions.Ready == nil || *e.Conditions.Ready { // unknown counts as ready (discovery.k8s.io/v1)
-				c.endpoints++
-			}
-		}
-	}
-	c.deployment = resolverDeployment(facts.Deployments.In(v))
-	for _, p := range facts.Pods.In(v) {
-		if c.deployment != nil && p.Namespace == system && !reach.Finished(&p) && p.DeletionTimestamp == nil && matches(c.deployment.Spec.Selector, p.Labels) {
-			c.pods = append(c.pods, p)
-		}
-	}
-	for _, e := range facts.Events.In(v) {
-		if e.Namespace == system {
-			c.events = append(c.events, e)
-		}
-	}
-	return c
-}
-
-// resolverDeployment returns the Deployment named coredns, else one in
-// kube-system whose pods carry the labels that kube-dns selects, else nil.
-func resolverDeployment(all []appsv1.Deployment) *appsv1.Deployment {
-	var other *appsv1.Deployment
-	for i, d := range all {
-		switch {
-		case d.Namespace != system:
-		case d.Name == deployment:
-			return &all[i]
-		case d.Spec.Template.Labels["k8s-app"] == resolverLabels["k8s-app"]:
-			other = &all[i]
-		}
-	}
-	return other
-}
-
-// byNodes reports whether the nodes resolve names by themselves, as those of
-// EKS Auto Mode do (label eks.amazonaws.com/compute-type=auto). In a mixed
-// cluster the other nodes still need CoreDNS.
-func (c coreDNS) byNodes(v *facts.View) bool {
-	nodes := facts.Nodes.In(v)
-	for _, n := range nodes {
-		if n.Labels["eks.amazonaws.com/compute-type"] != "auto" {
-			return false
-		}
-	}
-	return len(nodes) > 0 || c.auto
-}
-
-// autoMode reports whether the cluster says that it runs in EKS Auto Mode.
-func autoMode(v *facts.View) bool {
-	for _, c := range facts.Clusters.In(v) {
-		if c.ComputeConfig != nil && c.ComputeConfig.Enabled != nil && *c.ComputeConfig.Enabled {
-			return true
-		}
-	}
-	return false
-}
-
 // missing reports whether CoreDNS should be there and is not: Pods are told to
 // ask kube-dns, or the cluster is known to resolve in no other way.
 func (c coreDNS) missing(v *facts.View) bool {
 	return c.service != nil || len(facts.Clusters.In(v)) > 0 && facts.Services.Have(v) && !c.auto
+}
+
+// coreDNSCauses are the checks that explain why CoreDNS pods do not answer.
+var coreDNSCauses = []string{
+	"dns/coredns-pending", "dns/fargate-coredns-pending", "dns/coredns-loop-crash", "dns/coredns-oom", "dns/corefile-parse-error",
+	"dns/corefile-missing-ready", "dns/coredns-apiserver-unreachable", "dns/coredns-rbac-endpointslice",
 }
 
 func (c coreDNS) notInstalled() diagnose.Finding {
@@ -160,10 +83,7 @@ func (c coreDNS) notInstalled() diagnose.Finding {
 
 func (c coreDNS) notReady() diagnose.Finding {
 	d := c.deployment
-	want := int32(1) // the API's default
-	if d.Spec.Replicas != nil {
-		want = *d.Spec.Replicas
-	}
+	want := c.wanted()
 	why := c.why(want)
 	f := diagnose.Finding{
 		Severity: diagnose.Outage,

@@ -23,6 +23,9 @@ func snapshot(t *testing.T, name string) (*world.World, *facts.Snapshot) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if s.Target.IsZero() {
+		s.Target = intents.Parse(w.Ask, intents.Options{Mention: true}).Target
+	}
 	return w, s
 }
 

@@ -68,7 +68,7 @@ func unscheduled(p corev1.Pod) (reason, bool) {
 			r := because(p, "pod "+p.Name+" is Pending and cannot be scheduled: "+cond.Message, cond.Message, "scheduled on a node")
 			r.remedy = remedy.Remedy{
 				Title:  "Give CoreDNS a node that it can run on",
-				Why:    "Add or untaint a node, or add the toleration to the add-on's configuration values: a patch of the managed Deployment is lost with the next add-on update.",
+				Why:    "The scheduler's message says what each node lacks.",
 				Manual: []string{"kubectl -n kube-system describe pod " + p.Name, "kubectl get nodes -o custom-columns=NAME:.metadata.name,TAINTS:.spec.taints"},
 			}
 			return r, true

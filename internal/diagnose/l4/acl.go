@@ -20,7 +20,7 @@ import (
 // connections are needed.
 var (
 	aclNeeds = []facts.Need{facts.NetworkACLs, facts.Subnets, facts.NetworkInterfaces, facts.SecurityGroups, facts.Nodes}
-	aclWants = []facts.Need{facts.Pods, facts.Services, facts.EndpointSlices, facts.Clusters, facts.VPCEndpoints, facts.ValidatingWebhooks, facts.MutatingWebhooks, facts.APIServices,
+	aclWants = []facts.Need{facts.Pods, facts.Services, facts.EndpointSlices, facts.Clusters, facts.VPCEndpoints, facts.ServiceAccounts, facts.ValidatingWebhooks, facts.MutatingWebhooks, facts.APIServices,
 		facts.NetworkPolicies, facts.Namespaces, facts.Ingresses, facts.TargetGroupBindings}
 )
 
@@ -310,7 +310,7 @@ func aclRemedies(id string, all []denial, acls []ec2types.NetworkAcl, subnets []
 			continue
 		}
 		made = append(made, e)
-		n := freeNumber(numbers[e.Egress], denyNumber(&acls[i], d))
+		n := room(&acls[i], d, numbers[e.Egress])
 		if n == 0 {
 			return []remedy.Remedy{crowded(id, acls[i])}
 		}
@@ -345,38 +345,12 @@ func crowded(id string, acl ec2types.NetworkAcl) remedy.Remedy {
 	return r
 }
 
-// denyNumber is the number of the first rule that denies d on some port that
-// it needs.
-func denyNumber(acl *ec2types.NetworkAcl, d denial) int32 {
+// room is the number for a rule that lets pass what d needs, before what
+// denies it; 0 if there is none.
+func room(acl *ec2types.NetworkAcl, d denial, taken []int32) int32 {
 	lo, hi := d.port, d.port
 	if d.reply {
 		lo, hi = clientFrom, clientTo
 	}
-	first := int32(32767)
-	for _, e := range acl.Entries {
-		inBlock := reach.Contains(facts.Val(e.CidrBlock), d.peer.IP) || reach.Contains(facts.Val(e.Ipv6CidrBlock), d.peer.IP)
-		inPorts := facts.Val(e.Protocol) == "-1" || e.PortRange == nil || facts.Val(e.PortRange.From) <= hi && lo <= facts.Val(e.PortRange.To)
-		if facts.Val(e.Egress) == d.egress && e.RuleAction == ec2types.RuleActionDeny && inBlock && inPorts {
-			first = min(first, facts.Val(e.RuleNumber))
-		}
-	}
-	return first
-}
-
-// freeNumber is a number that is not taken and less than before: the next one
-// after the last rule if nothing but the final rule denies; 0 if there is none.
-func freeNumber(taken []int32, before int32) int32 {
-	n := before - 1
-	if before == 32767 {
-		last := int32(0)
-		for _, t := range taken {
-			if t < 32767 {
-				last = max(last, t)
-			}
-		}
-		n = min(last+10, 32766)
-	}
-	for ; n > 0 && slices.Contains(taken, n); n-- {
-	}
-	return max(n, 0)
+	return reach.RoomInACL(acl, d.egress, d.peer.IP, lo, hi, taken)
 }

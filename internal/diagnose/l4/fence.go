@@ -59,11 +59,13 @@ type fence struct {
 	engine     string
 	target     facts.Target
 	policies   []networkingv1.NetworkPolicy
-	byNS       map[string][]networkingv1.NetworkPolicy
+	set        *reach.Policies
 	namespaces []corev1.Namespace
 	nsLabels   map[string]map[string]string // of namespaces, with the name that the API server puts on each
 	pods       []*corev1.Pod                // with an address; of those alike, two on different nodes
+	podsIn     map[string][]*corev1.Pod     // pods by namespace
 	all        []fenceRule
+	rulesIn    map[string][]fenceRule // all by namespace
 	open       map[*corev1.Pod][]openPort
 	alone      map[isolation]bool                           // answers of isolated
 	labelled   map[isolation][]func(map[string]string) bool // answers of byLabels
@@ -76,11 +78,13 @@ type fence struct {
 func newFence(v *facts.View) *fence {
 	f := &fence{
 		engine: enforcer(v), target: v.Target(), policies: facts.NetworkPolicies.In(v), namespaces: facts.Namespaces.In(v), services: facts.Services.In(v),
-		byNS: map[string][]networkingv1.NetworkPolicy{}, users: map[*corev1.Service][]facts.Ref{}, taken: map[string]bool{}, open: map[*corev1.Pod][]openPort{}, alone: map[isolation]bool{}, labelled: map[isolation][]func(map[string]string) bool{}, nsLabels: map[string]map[string]string{},
+		users: map[*corev1.Service][]facts.Ref{}, taken: map[string]bool{}, open: map[*corev1.Pod][]openPort{}, alone: map[isolation]bool{}, labelled: map[isolation][]func(map[string]string) bool{}, nsLabels: map[string]map[string]string{},
 	}
-	f.pods = alike(facts.Pods.In(v))
+	f.pods, f.podsIn, f.rulesIn = alike(facts.Pods.In(v)), map[string][]*corev1.Pod{}, map[string][]fenceRule{}
+	for _, p := range f.pods {
+		f.podsIn[p.Namespace] = append(f.podsIn[p.Namespace], p)
+	}
 	for _, p := range f.policies {
-		f.byNS[p.Namespace] = append(f.byNS[p.Namespace], p)
 		f.taken[p.Namespace+"/"+p.Name] = true
 	}
 	ingresses, bindings := facts.Ingresses.In(v), facts.TargetGroupBindings.In(v)
@@ -94,7 +98,11 @@ func newFence(v *facts.View) *fence {
 	if f.engine == "" || len(f.policies) == 0 {
 		return nil
 	}
+	f.set = reach.NewPolicies(f.policies, f.namespaces)
 	f.all = f.rules()
+	for _, r := range f.all {
+		f.rulesIn[r.policy.Namespace] = append(f.rulesIn[r.policy.Namespace], r)
+	}
 	return f
 }
 
@@ -132,11 +140,11 @@ func peerOf(p *corev1.Pod) reach.Peer {
 
 // admits asks all policies; wouldAdmit one that there is not.
 func (f *fence) admits(to *corev1.Pod, from reach.Peer, protocol string, port int32) reach.Decision {
-	return reach.PolicyAdmits(f.byNS[to.Namespace], f.namespaces, to, from, protocol, port)
+	return f.set.Admits(to, from, protocol, port)
 }
 
 func (f *fence) letsOut(from *corev1.Pod, to reach.Peer, protocol string, port int32) reach.Decision {
-	return reach.PolicyLetsOut(f.byNS[from.Namespace], f.namespaces, from, to, protocol, port)
+	return f.set.LetsOut(from, to, protocol, port)
 }
 
 // between asks all policies of one direction about pod and peer.
@@ -151,24 +159,41 @@ func (f *fence) between(way networkingv1.PolicyType, pod *corev1.Pod, peer reach
 func (f *fence) selected(p *networkingv1.NetworkPolicy) []*corev1.Pod {
 	holds := compiled(&p.Spec.PodSelector)
 	var out []*corev1.Pod
-	for _, pod := range f.pods {
-		if pod.Namespace == p.Namespace && !pod.Spec.HostNetwork && holds(pod.Labels) {
+	for _, pod := range f.podsIn[p.Namespace] {
+		if !pod.Spec.HostNetwork && holds(pod.Labels) {
 			out = append(out, pod)
 		}
 	}
 	return out
 }
 
-// compiled answers selectorMatches for many.
+// compiled answers selectorMatches for many. The usual selector, a list of
+// labels, needs no parsing: of those that the API server would refuse no pod
+// has the labels.
 func compiled(s *metav1.LabelSelector) func(map[string]string) bool {
+	if s != nil && len(s.MatchExpressions) == 0 {
+		return func(l map[string]string) bool { return hasAll(l, s.MatchLabels) }
+	}
 	sel, err := metav1.LabelSelectorAsSelector(s)
 	return func(l map[string]string) bool { return s != nil && err == nil && sel.Matches(labels.Set(l)) }
 }
 
+// hasAll reports whether labels hold all those wanted.
+func hasAll(l, want map[string]string) bool {
+	for k, v := range want {
+		if got, ok := l[k]; !ok || got != v {
+			return false
+		}
+	}
+	return true
+}
+
 // selectorMatches reports whether a selector matches labels; nil matches nothing.
 func selectorMatches(s *metav1.LabelSelector, l map[string]string) bool {
-	sel, err := metav1.LabelSelectorAsSelector(s)
-	return s != nil && err == nil && sel.Matches(labels.Set(l))
+	if s != nil && len(s.MatchExpressions) == 0 {
+		return hasAll(l, s.MatchLabels)
+	}
+	return compiled(s)(l)
 }
 
 // peerPods are the pods that a peer selects, those on the host's network too.
@@ -176,19 +201,23 @@ func (f *fence) peerPods(namespace string, peer networkingv1.NetworkPolicyPeer) 
 	if peer.IPBlock != nil {
 		return nil
 	}
-	in := map[string]bool{namespace: true}
+	in := []string{namespace}
 	if peer.NamespaceSelector != nil {
-		in = map[string]bool{}
+		in = nil
 		holds := compiled(peer.NamespaceSelector)
 		for _, ns := range f.namespaces {
-			in[ns.Name] = holds(f.nsLabels[ns.Name])
+			if holds(f.nsLabels[ns.Name]) {
+				in = append(in, ns.Name)
+			}
 		}
 	}
 	holds := compiled(peer.PodSelector)
 	var out []*corev1.Pod
-	for _, p := range f.pods {
-		if in[p.Namespace] && (peer.PodSelector == nil || holds(p.Labels)) {
-			out = append(out, p)
+	for _, ns := range in {
+		for _, p := range f.podsIn[ns] {
+			if peer.PodSelector == nil || holds(p.Labels) {
+				out = append(out, p)
+			}
 		}
 	}
 	return out
@@ -276,7 +305,8 @@ func (f *fence) opens(r fenceRule, pod *corev1.Pod, peer reach.Peer, o openPort)
 		return false
 	}
 	g := *f
-	g.byNS = map[string][]networkingv1.NetworkPolicy{pod.Namespace: {r.allow("x")}}
+	only := r.allow("x")
+	g.set = f.set.Only(&only)
 	then := g.between(r.way, pod, peer, o)
 	return then.Allowed && then.Rule != ""
 }

@@ -28,7 +28,7 @@ that was added later and that the control plane does not know yet.
 Fix: admit 10250 from the control plane's security group to the nodes'.`,
 	Needs:    []facts.Need{facts.Nodes, facts.Clusters, facts.NetworkInterfaces, facts.SecurityGroups},
 	Wants:    []facts.Need{facts.NetworkACLs},
-	CausedBy: []string{"l4/cluster-sg-removed", "l4/nacl-inbound-deny", "l4/nacl-ephemeral-return-blocked", "l4/nacl-between-subnets"},
+	CausedBy: []string{"l4/cluster-sg-removed", "l4/sg-rules-limit-node-or-pod-sg", "l4/sg-stale-references", "l4/nacl-inbound-deny", "l4/nacl-ephemeral-return-blocked", "l4/nacl-between-subnets"},
 	Sources: []string{
 		"https://docs.aws.amazon.com/eks/latest/userguide/sec-group-reqs.html",
 		"https://kubernetes.io/docs/concepts/architecture/control-plane-node-communication/#apiserver-to-kubelet",

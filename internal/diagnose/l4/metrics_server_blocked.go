@@ -31,7 +31,7 @@ well (then it is the way from the control plane to the kubelets).
 Fix: admit the port from the other side's security group.`,
 	Needs:    []facts.Need{facts.APIServices, facts.Services, facts.Pods, facts.Nodes, facts.NetworkInterfaces, facts.SecurityGroups},
 	Wants:    []facts.Need{facts.EndpointSlices, facts.Clusters, facts.NetworkACLs},
-	CausedBy: []string{"l4/cluster-sg-removed", "l4/kubelet-10250-blocked", "l4/node-to-node-sg-blocked", "l4/nacl-inbound-deny", "l4/nacl-ephemeral-return-blocked", "l4/nacl-between-subnets"},
+	CausedBy: []string{"l4/cluster-sg-removed", "l4/sg-rules-limit-node-or-pod-sg", "l4/sg-stale-references", "l4/kubelet-10250-blocked", "l4/node-to-node-sg-blocked", "l4/nacl-inbound-deny", "l4/nacl-ephemeral-return-blocked", "l4/nacl-between-subnets"},
 	Sources: []string{
 		"https://docs.aws.amazon.com/eks/latest/userguide/metrics-server.html",
 		"https://github.com/kubernetes-sigs/metrics-server/blob/master/KNOWN_ISSUES.md",

@@ -3,7 +3,6 @@ package l4
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -60,11 +59,7 @@ Fix: a policy of its own that lets these pods out to that address alone.`,
 
 // podIdentity reports whether a pod was given credentials by EKS Pod Identity.
 func podIdentity(p *corev1.Pod) bool {
-	return slices.ContainsFunc(p.Spec.Volumes, func(v corev1.Volume) bool {
-		return v.Projected != nil && slices.ContainsFunc(v.Projected.Sources, func(s corev1.VolumeProjection) bool {
-			return s.ServiceAccountToken != nil && s.ServiceAccountToken.Audience == "pods.eks.amazonaws.com"
-		})
-	})
+	return tokenFor(p, "pods.eks.amazonaws.com")
 }
 
 // fromAgent asks whether a pod is kept from the agent; the decision's Rule is

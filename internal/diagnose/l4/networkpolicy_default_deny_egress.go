@@ -18,7 +18,7 @@ import (
 // from what they need.
 var NetworkPolicyDefaultDenyEgress = &diagnose.Check{
 	ID:    "l4/networkpolicy-default-deny-egress",
-	Title: "NetworkPolicy keeps pods from a Service that they call",
+	Title: "NetworkPolicy keeps pods from what they call",
 	Doc: `The first policy with type Egress that selects a pod isolates it: what no policy lets out is dropped. Connections
 time out at the client's side, and nothing of it is seen at the server.
 
@@ -26,12 +26,16 @@ To deny is what policies are for. It is a fault only when the pod needs the Serv
 expressly admit it, by its labels; its arguments name the Service; or the question does, no pod of the Service's namespace
 that could call it is let out to it, and the policy was not meant to stop everything, as it lets names be resolved.
 
-Looks alike: a policy without a rule for DNS, which is a finding of its own; a rule with the Service's port in the place of
+An interface VPC endpoint with private DNS moves an AWS service into the VPC: a policy that lets pods out to port 443 of all
+the world except the VPC's block shuts them off from it. It is a fault for pods whose ServiceAccount has a role, which need
+STS for their credentials, and for pods with a role if the question is about a name that the endpoint answers for.
+
+Looks alike: the endpoint's security group (vpc-endpoint-sg-blocks); a policy without a rule for DNS, which is a finding of its own; a rule with the Service's port in the place of
 the pods'; isolation at the server's side; a pod that is meant to send nothing.
 
-Fix: a policy of its own that lets the client out to that port.`,
+Fix: a policy of its own that lets the client out to that port, of the Service's pods or of the endpoint's addresses.`,
 	Needs: fenceNeeds,
-	Wants: fenceWants,
+	Wants: append(fenceWants[:len(fenceWants):len(fenceWants)], facts.VPCEndpoints, facts.NetworkInterfaces, facts.ServiceAccounts),
 	Sources: []string{
 		"https://kubernetes.io/docs/concepts/services-networking/network-policies/#default-deny-all-egress-traffic",
 		"https://docs.aws.amazon.com/eks/latest/userguide/cni-network-policy.html",
@@ -71,7 +75,7 @@ Fix: a policy of its own that lets the client out to that port.`,
 				}
 			}
 		}
-		return perPolicy(found)
+		return perPolicy(append(found, f.keptFromEndpoints(v)...))
 	},
 }
 

@@ -180,7 +180,7 @@ func (f *fence) isolated(p *corev1.Pod, way networkingv1.PolicyType) bool {
 	key := isolation{p, way}
 	known, ok := f.alone[key]
 	if !ok {
-		known = len(reach.Isolates(f.byNS[p.Namespace], p, way)) > 0
+		known = len(f.set.Isolating(p, way)) > 0
 		f.alone[key] = known
 	}
 	return known
@@ -193,8 +193,8 @@ func (f *fence) byLabels(p *corev1.Pod, way networkingv1.PolicyType) []func(map[
 	if ok || !f.isolated(p, way) {
 		return known
 	}
-	for _, r := range f.all {
-		if r.way != way || r.policy.Namespace != p.Namespace || !selectorMatches(&r.policy.Spec.PodSelector, p.Labels) {
+	for _, r := range f.rulesIn[p.Namespace] {
+		if r.way != way || !selectorMatches(&r.policy.Spec.PodSelector, p.Labels) {
 			continue
 		}
 		for _, peer := range r.peers {
@@ -224,8 +224,8 @@ func (f *fence) nobody(to *corev1.Pod, o openPort) bool {
 // admitsOutside reports whether a rule for the port has no peers or blocks of
 // addresses: then it is not known who is kept out.
 func (f *fence) admitsOutside(to *corev1.Pod, o openPort) bool {
-	return slices.ContainsFunc(f.all, func(r fenceRule) bool {
-		if r.way != networkingv1.PolicyTypeIngress || r.policy.Namespace != to.Namespace || !selectorMatches(&r.policy.Spec.PodSelector, to.Labels) {
+	return slices.ContainsFunc(f.rulesIn[to.Namespace], func(r fenceRule) bool {
+		if r.way != networkingv1.PolicyTypeIngress || !selectorMatches(&r.policy.Spec.PodSelector, to.Labels) {
 			return false
 		}
 		blocks := len(r.peers) == 0 || slices.ContainsFunc(r.peers, func(p networkingv1.NetworkPolicyPeer) bool { return p.IPBlock != nil })
@@ -240,7 +240,7 @@ func (f *fence) unreadySince(c, to *corev1.Pod) bool {
 		if cond.Type != corev1.PodReady || cond.Status != corev1.ConditionFalse {
 			continue
 		}
-		for _, p := range reach.Isolates(f.byNS[to.Namespace], to, networkingv1.PolicyTypeIngress) {
+		for _, p := range f.set.Isolating(to, networkingv1.PolicyTypeIngress) {
 			if at := p.CreationTimestamp; !at.IsZero() && cond.LastTransitionTime.After(at.Time) {
 				return true
 			}

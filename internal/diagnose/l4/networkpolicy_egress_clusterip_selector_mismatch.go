@@ -98,7 +98,8 @@ func (f *fence) missedService(r fenceRule, peer networkingv1.NetworkPolicyPeer) 
 // lets reports whether r by itself lets a pod out to another's open port.
 func (f *fence) lets(r fenceRule, c, to *corev1.Pod, o openPort) bool {
 	g := *f
-	g.byNS = map[string][]networkingv1.NetworkPolicy{c.Namespace: {r.allow("x")}}
+	only := r.allow("x")
+	g.set = f.set.Only(&only)
 	d := g.between(r.way, c, peerOf(to), o)
 	return d.Allowed && d.Rule != ""
 }

@@ -89,7 +89,8 @@ func (f *fence) hostPeers(r fenceRule, cidrs []string) (rightRule, bool) {
 func (f *fence) names(r fenceRule, o openPort, pod *corev1.Pod) bool {
 	any := fenceRule{policy: r.policy, way: r.way, ports: r.ports}
 	g := *f
-	g.byNS = map[string][]networkingv1.NetworkPolicy{pod.Namespace: {any.allow("x")}}
+	only := any.allow("x")
+	g.set = f.set.Only(&only)
 	d := g.between(r.way, pod, reach.Peer{IP: netip.IPv4Unspecified()}, o)
 	return d.Allowed && d.Rule != ""
 }

@@ -173,7 +173,7 @@ func (s selectors) elsewhere(own string, p networkingv1.NetworkPolicyPeer, was s
 // somePod reports whether a pod or a workload's template of a namespace has
 // the labels.
 func (s selectors) somePod(ns string, sel *metav1.LabelSelector) bool {
-	return slices.ContainsFunc(s.pods, func(p *corev1.Pod) bool { return p.Namespace == ns && selectorMatches(sel, p.Labels) }) ||
+	return slices.ContainsFunc(s.podsIn[ns], func(p *corev1.Pod) bool { return selectorMatches(sel, p.Labels) }) ||
 		slices.ContainsFunc(s.templates, func(w workload) bool { return w.ns == ns && selectorMatches(sel, w.labels) })
 }
 

@@ -42,7 +42,7 @@ Fix: admit the needed ports from the other side's group. Adding the cluster secu
 replacing the nodes gives what EKS does by default.`,
 	Needs:    []facts.Need{facts.Pods, facts.Nodes, facts.Services, facts.NetworkInterfaces, facts.SecurityGroups},
 	Wants:    []facts.Need{facts.NetworkPolicies, facts.Namespaces, facts.Ingresses, facts.TargetGroupBindings},
-	CausedBy: []string{"l4/cluster-sg-removed", "l4/sg-egress-restricted"},
+	CausedBy: []string{"l4/cluster-sg-removed", "l4/sg-rules-limit-node-or-pod-sg", "l4/sg-stale-references", "l4/sg-egress-restricted"},
 	Sources: []string{
 		"https://docs.aws.amazon.com/eks/latest/userguide/sec-group-reqs.html",
 		"https://docs.aws.amazon.com/eks/latest/userguide/launch-templates.html#launch-template-security-groups",

@@ -26,7 +26,7 @@ Looks alike: the nodes' own egress is closed; a network ACL; private DNS off in 
 
 Fix: admit 443 from the nodes' security group to the cluster's.`,
 	Needs:    []facts.Need{facts.Nodes, facts.Clusters, facts.NetworkInterfaces, facts.SecurityGroups},
-	CausedBy: []string{"l4/cluster-sg-removed"},
+	CausedBy: []string{"l4/cluster-sg-removed", "l4/sg-rules-limit-node-or-pod-sg", "l4/sg-stale-references"},
 	Sources: []string{
 		"https://docs.aws.amazon.com/eks/latest/userguide/cluster-endpoint.html",
 		"https://docs.aws.amazon.com/eks/latest/userguide/sec-group-reqs.html",

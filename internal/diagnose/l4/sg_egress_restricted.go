@@ -30,7 +30,7 @@ Looks alike: the destination's group does not admit it; a NetworkPolicy with egr
 
 Fix: an egress rule for the destination's group and port. Who closed it did so on purpose, so a person decides.`,
 	Needs: []facts.Need{facts.Pods, facts.Nodes, facts.Services, facts.NetworkInterfaces, facts.SecurityGroups},
-	Wants: []facts.Need{facts.Clusters, facts.VPCEndpoints},
+	Wants: []facts.Need{facts.Clusters, facts.VPCEndpoints, facts.ServiceAccounts},
 	Sources: []string{
 		"https://docs.aws.amazon.com/eks/latest/userguide/sec-group-reqs.html",
 		"https://registry.terraform.io/providers/hashicorp/aws/latest/docs/resources/security_group",

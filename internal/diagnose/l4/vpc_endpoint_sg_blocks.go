@@ -2,10 +2,10 @@ package l4
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
-	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/hopwise/hopwise/internal/diagnose"
@@ -24,14 +24,17 @@ service times out: image pulls (ecr.api, ecr.dkr), roles of service accounts (st
 That there is a NAT gateway does not help.
 
 Recognised by endpoints that are available, with private DNS, of a service that something here uses: ec2 if aws-node runs,
-ecr.api and ecr.dkr if a pod's image is in ECR, sts and eks-auth if a pod has the variables of IRSA or Pod Identity. The
-interfaces of the nodes (for pods: those that carry them) must be admitted by no group of an endpoint's interface. One that
-nobody here uses may be as closed as it likes.
+ecr.api and ecr.dkr if a pod's image is in ECR, sts if a pod's ServiceAccount has a role, eks-auth if a pod has a Pod Identity,
+and the service whose name the question says, for pods that have a role. Nodes and pods are judged by the interface that
+carries them: a pod with security groups of its own is no member of the nodes' group. No group of an endpoint's interface
+admits them. An endpoint that nobody here uses may be as closed as it likes.
 
 Looks alike: no endpoint and no way out; AccessDenied (the endpoint's policy); private DNS off.
 
 Fix: admit 443 to the endpoint's group from the group of the nodes or pods.`,
-	Needs: []facts.Need{facts.VPCEndpoints, facts.NetworkInterfaces, facts.SecurityGroups, facts.Pods, facts.Nodes},
+	Needs:    []facts.Need{facts.VPCEndpoints, facts.NetworkInterfaces, facts.SecurityGroups, facts.Pods, facts.Nodes},
+	Wants:    []facts.Need{facts.ServiceAccounts},
+	CausedBy: []string{"l4/sg-rules-limit-node-or-pod-sg", "l4/sg-stale-references"},
 	Sources: []string{
 		"https://docs.aws.amazon.com/vpc/latest/privatelink/create-interface-endpoint.html",
 		"https://docs.aws.amazon.com/eks/latest/userguide/private-clusters.html",
@@ -96,28 +99,18 @@ func place(h reach.Host) string { return strings.Join(h.Groups, ",") + " " + h.S
 // endpointCalls are the connections that nodes and pods make to interface
 // endpoints of services that they use.
 func endpointCalls(v *facts.View) []connection {
-	users := usersOfServices(facts.Pods.In(v), facts.Nodes.In(v), facts.NetworkInterfaces.In(v))
-	interfaces := map[string]*ec2types.NetworkInterface{}
-	all := facts.NetworkInterfaces.In(v)
-	for i := range all {
-		interfaces[facts.Val(all[i].NetworkInterfaceId)] = &all[i]
+	endpoints := privateEndpoints(v)
+	asked := map[string]bool{}
+	for _, e := range endpoints {
+		asked[e.service] = asked[e.service] || e.asked(v.Target())
 	}
+	users := usersOfServices(v, asked)
 	var out []connection
-	for _, e := range facts.VPCEndpoints.In(v) {
-		if e.VpcEndpointType != ec2types.VpcEndpointTypeInterface || !strings.EqualFold(string(e.State), "available") || !facts.Val(e.PrivateDnsEnabled) {
-			continue
-		}
-		service := shortService(facts.Val(e.ServiceName))
-		about := facts.Ref{Kind: facts.VPCEndpoints.Kind(), ID: facts.Val(e.VpcEndpointId)}
-		for _, id := range e.NetworkInterfaceIds {
-			eni := interfaces[id]
-			if eni == nil || len(eni.Groups) == 0 {
-				continue
-			}
-			to, ok := hostOn(eni)
-			for _, u := range users[service] {
-				if ok && u.VPC == to.VPC {
-					out = append(out, connection{from: u.Host, to: to, protocol: "tcp", port: 443, source: u.name, dest: "endpoint of " + service, about: []facts.Ref{about, u.ref}})
+	for _, e := range endpoints {
+		for _, to := range e.hosts {
+			for _, u := range users[e.service] {
+				if u.VPC == to.VPC {
+					out = append(out, connection{from: u.Host, to: to, protocol: "tcp", port: 443, source: u.name, dest: "endpoint of " + e.service, about: append([]facts.Ref{e.ref()}, u.refs...)})
 				}
 			}
 		}
@@ -125,36 +118,37 @@ func endpointCalls(v *facts.View) []connection {
 	return out
 }
 
-// shortService is "ecr.api" of "com.amazonaws.eu-west-1.ecr.api".
-func shortService(name string) string {
-	parts := strings.SplitN(strings.TrimPrefix(name, "cn."), ".", 4)
-	return parts[len(parts)-1]
-}
-
-// A user is one that calls an AWS service, with the interface it does so from.
+// A user is one that calls an AWS service, with the interface it does so from,
+// and others that do so under the same rules.
 type user struct {
 	reach.Host
 	name string
-	ref  facts.Ref
+	refs []facts.Ref
 }
 
-// usersOfServices says who is known to use which AWS service, one user for
-// each set of groups and subnet.
-func usersOfServices(pods []corev1.Pod, nodes []corev1.Node, interfaces []ec2types.NetworkInterface) map[string][]user {
-	out := map[string][]user{}
-	seen := map[string]bool{}
-	add := func(service string, u user) {
-		key := service + " " + place(u.Host)
-		if !seen[key] {
-			seen[key] = true
-			out[service] = append(out[service], u)
+// services are the users of AWS services, by service: one user for each set of
+// groups and subnet.
+type services map[string][]*user
+
+func (s services) add(service string, u user) {
+	for _, known := range s[service] {
+		if place(known.Host) == place(u.Host) {
+			known.refs = append(known.refs, u.refs...)
+			return
 		}
 	}
-	machine := map[string]user{}
-	for _, m := range machines(nodes, interfaces) {
-		machine[m.Name] = user{m.Host, "node " + m.Name, nodeRef(m.Node)}
+	u.refs = slices.Clone(u.refs)
+	s[service] = append(s[service], &u)
+}
+
+// usersOfServices says who is known to use which AWS service. What the
+// question asks about is used by the pods that have a role, else by the nodes.
+func usersOfServices(v *facts.View, asked map[string]bool) services {
+	interfaces, pods, role := facts.NetworkInterfaces.In(v), facts.Pods.In(v), rolesOf(v)
+	out, machine, holders := services{}, map[string]user{}, reach.HoldersOf(interfaces)
+	for _, m := range machines(facts.Nodes.In(v), interfaces) {
+		machine[m.Name] = user{m.Host, "node " + m.Name, []facts.Ref{nodeRef(m.Node)}}
 	}
-	holders := reach.HoldersOf(interfaces)
 	for i := range pods {
 		p := &pods[i]
 		node, ok := machine[p.Spec.NodeName]
@@ -162,24 +156,34 @@ func usersOfServices(pods []corev1.Pod, nodes []corev1.Node, interfaces []ec2typ
 			continue
 		}
 		if p.Labels["k8s-app"] == "aws-node" {
-			add("ec2", node)
+			out.add("ec2", node)
 		}
-		for _, c := range slices.Concat(p.Spec.InitContainers, p.Spec.Containers) {
-			if strings.Contains(c.Image, ".dkr.ecr.") {
-				add("ecr.api", node)
-				add("ecr.dkr", node)
+		if slices.ContainsFunc(slices.Concat(p.Spec.InitContainers, p.Spec.Containers), func(c corev1.Container) bool { return strings.Contains(c.Image, ".dkr.ecr.") }) {
+			out.add("ecr.api", node)
+			out.add("ecr.dkr", node)
+		}
+		if podIdentity(p) {
+			out.add("eks-auth", node) // the agent asks, on the node's network
+		}
+		self := user{node.Host, "pod " + p.Namespace + "/" + p.Name, []facts.Ref{podRef(p)}}
+		if eni := holders.Holder(addressOf(p)); eni != nil {
+			self.Host = hostWith(eni, addressOf(p))
+		} else if reach.HasBranch(p) {
+			continue
+		}
+		if role.asksSTS(p) {
+			out.add("sts", self)
+		}
+		for service, wanted := range asked {
+			if wanted && role.has(p) {
+				out.add(service, self)
 			}
-			self := node
-			if eni := holders.Holder(addressOf(p)); eni != nil {
-				self = user{hostWith(eni, addressOf(p)), "pod " + p.Namespace + "/" + p.Name, podRef(p)}
-			}
-			for _, e := range c.Env {
-				switch e.Name {
-				case "AWS_WEB_IDENTITY_TOKEN_FILE":
-					add("sts", self)
-				case "AWS_CONTAINER_CREDENTIALS_FULL_URI":
-					add("eks-auth", node) // the agent asks, on the node's network
-				}
+		}
+	}
+	for service, wanted := range asked {
+		if wanted && len(out[service]) == 0 {
+			for _, n := range slices.Sorted(maps.Keys(machine)) {
+				out.add(service, machine[n])
 			}
 		}
 	}
@@ -206,7 +210,7 @@ func endpointBlocked(object facts.Ref, stops []stop, tried map[facts.Ref]int) di
 		Severity: diagnose.Outage,
 		Subject:  object,
 		Affects:  refs(object, about),
-		Claim:    fmt.Sprintf("%s does not admit %s to the interface endpoints of %s on port 443, where private DNS sends it", object.ID, strings.Join(sources, " and "), strings.Join(services, ", ")),
+		Claim:    fmt.Sprintf("%s does not admit %s to the interface endpoints of %s on port 443, where private DNS sends it%s", object.ID, strings.Join(sources, " and "), strings.Join(services, ", "), cost(stops)),
 		Evidence: evidenceOf(stops),
 		Remedies: ways(stops, "nodes and pods to the endpoints"),
 	}
@@ -214,4 +218,13 @@ func endpointBlocked(object facts.Ref, stops []stop, tried map[facts.Ref]int) di
 		f.Severity = diagnose.Degraded
 	}
 	return f
+}
+
+// cost is what it means to pods that STS is shut to them.
+func cost(stops []stop) string {
+	i := slices.IndexFunc(stops, func(s stop) bool { return s.dest == "endpoint of sts" && strings.HasPrefix(s.source, "pod ") })
+	if i < 0 {
+		return ""
+	}
+	return ": " + stops[i].source + ", and those like it, get no AWS credentials"
 }

@@ -30,7 +30,7 @@ Looks alike: no ready endpoint (refused at once); a NetworkPolicy that isolates 
 Fix: admit that port from the control plane's security group to the pods'.`,
 	Needs:    []facts.Need{facts.ValidatingWebhooks, facts.MutatingWebhooks, facts.Services, facts.EndpointSlices, facts.Clusters, facts.NetworkInterfaces, facts.SecurityGroups},
 	Wants:    []facts.Need{facts.NetworkACLs, facts.Namespaces},
-	CausedBy: []string{"l4/cluster-sg-removed", "l4/nacl-inbound-deny", "l4/nacl-ephemeral-return-blocked", "l4/nacl-between-subnets"},
+	CausedBy: []string{"l4/cluster-sg-removed", "l4/sg-rules-limit-node-or-pod-sg", "l4/sg-stale-references", "l4/nacl-inbound-deny", "l4/nacl-ephemeral-return-blocked", "l4/nacl-between-subnets"},
 	Sources: []string{
 		"https://docs.aws.amazon.com/eks/latest/userguide/sec-group-reqs.html",
 		"https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#timeouts",

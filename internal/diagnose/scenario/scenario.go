@@ -213,12 +213,21 @@ func matrix(checks []*diagnose.Check, sum tally) string {
 	return b.String()
 }
 
+// clearCount is how many checks are clear, which every new check changes.
+var clearCount = regexp.MustCompile(`(all|looked at:) \d+ checks`)
+
 // Text gives a report as the golden files hold it.
 func Text(r *diagnose.Report) string {
 	var b strings.Builder
-	fmt.Fprintln(&b, r.Headline())
+	fmt.Fprintln(&b, clearCount.ReplaceAllString(r.Headline(), "$1 checks"))
 	for _, l := range r.Layers {
-		fmt.Fprintf(&b, "%s %s: %d clear, %d found, %d unknown\n", l.Layer, l.Verdict, l.Clear, l.Found, l.Unknown)
+		fmt.Fprintf(&b, "%s %s: %d found, %d unknown\n", l.Layer, l.Verdict, l.Found, l.Unknown)
+	}
+	if r.Resolution != nil {
+		fmt.Fprintf(&b, "\nname %s\n", r.Resolution.Text)
+		for _, h := range r.Resolution.Hops {
+			fmt.Fprintf(&b, "\t%s, %s: %s\n", h.Verdict, h.Hop, h.Text)
+		}
 	}
 	for _, f := range r.Findings {
 		fmt.Fprintf(&b, "\n%s %s %s\n\t%s\n", f.Check, f.Severity, f.Subject, f.Claim)
