@@ -1,6 +1,7 @@
 package diagnose
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -54,7 +55,7 @@ func asker(pods []corev1.Pod, in intents.Intent) *corev1.Pod {
 	usual = slices.DeleteFunc(usual, func(p *corev1.Pod) bool {
 		return p.Spec.HostNetwork || p.Spec.DNSPolicy != "" && p.Spec.DNSPolicy != corev1.DNSClusterFirst || p.Spec.DNSConfig != nil
 	})
-	if i := slices.IndexFunc(usual, func(p *corev1.Pod) bool { return p.Namespace == in.Target.Namespace }); i >= 0 {
+	if i := slices.IndexFunc(usual, func(p *corev1.Pod) bool { return p.Namespace == cmp.Or(in.From.Namespace, in.Target.Namespace) }); i >= 0 {
 		return usual[i]
 	}
 	if len(usual) == 0 || !strings.Contains(in.Target.Lookup, ".") {

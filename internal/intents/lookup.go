@@ -86,7 +86,8 @@ func wanted(t, from facts.Target, lookup string) facts.Target {
 	return t
 }
 
-// asker finds "from the cart pods", unless the words name what is looked up.
+// asker finds "from the cart pods", unless the words name what is looked up,
+// or else "in namespace shop".
 func asker(text, name string) facts.Target {
 	for _, m := range asking.FindAllStringSubmatch(text, 4) {
 		ns, pod, ok := strings.Cut(m[1], "/")
@@ -102,5 +103,5 @@ func asker(text, name string) facts.Target {
 		}
 		return facts.Target{Namespace: ns, Kind: kind, Name: pod}
 	}
-	return facts.Target{}
+	return facts.Target{Namespace: namespaceIn(text)}
 }

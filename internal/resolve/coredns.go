@@ -13,6 +13,7 @@ import (
 func (a *asker) nodeLocal(name string) Answer {
 	a.step(reach.Step{Hop: "cache on the node", Verdict: reach.Allowed, Rule: "kube-system/node-local-dns", Text: "NodeLocal DNSCache takes queries before CoreDNS",
 		Command: "kubectl -n kube-system get daemonset node-local-dns", Objects: []facts.Ref{ref(facts.DaemonSets, dnsNamespace, nodeLocalMap)}})
+	a.pod = a.cacheOn()
 	return a.configured(nodeLocalMap, "the cache on the node", name)
 }
 
@@ -177,6 +178,7 @@ func (s server) forward(l Link) Answer {
 	}
 	s.a.step(reach.Step{Hop: s.hop(l), Verdict: reach.Allowed, Text: l.Text, Command: command, Objects: s.refs()})
 	u := f.To[0]
+	s.a.tcp = f.ForceTCP
 	switch {
 	case strings.Contains(u.Text, "__PILLAR__CLUSTER__DNS__"):
 		return s.a.clusterService(s.a.w.front(), l.Name)

@@ -87,7 +87,7 @@ func Resolve(q Query, w *World) Path {
 	}
 	if !p.local(q) {
 		p.Hops = append(p.Hops, first)
-		p.search(w, conf, q.Name)
+		p.search(w, conf, q)
 	}
 	p.conclude()
 	return p
@@ -154,12 +154,13 @@ func (w *World) conf(pod *corev1.Pod) (ResolvConf, reach.Step) {
 }
 
 // search asks for the candidates of a name in turn.
-func (p *Path) search(w *World, conf ResolvConf, name string) {
+func (p *Path) search(w *World, conf ResolvConf, q Query) {
+	name := q.Name
 	names := conf.Candidates(name)
 	askers := make([]*asker, len(names))
 	chosen := -1
 	for i, full := range names {
-		a := &asker{w: w, qtype: p.Type, seen: map[string]bool{}}
+		a := &asker{w: w, pod: q.Pod, qtype: p.Type, seen: map[string]bool{}}
 		askers[i] = a
 		answer := a.server(conf, full)
 		answer.Unless = unique(append(answer.Unless, a.unless...))

@@ -29,6 +29,8 @@ const nodeLocalCorefile = "cluster.local:53 in-addr.arpa:53 ip6.arpa:53 {\n cach
 // An asker follows one full name from server to server.
 type asker struct {
 	w      *World
+	pod    *corev1.Pod // who asks CoreDNS: the pod of the question, or the cache on its node; nil for nobody
+	tcp    bool        // over TCP alone
 	qtype  string
 	hops   []reach.Step
 	unless []string
@@ -166,6 +168,9 @@ func (a *asker) clusterService(ip netip.Addr, name string) Answer {
 	ready := a.w.ready(request{namespace: dnsNamespace, service: dnsService})
 	if ready == 0 {
 		return a.ends("Service kube-dns", "kube-system/kube-dns", command, Answer{Kind: TimedOut, Name: name, By: "nobody", Why: "Service kube-system/kube-dns has no ready endpoint", Objects: refs})
+	}
+	if g, ok := a.shut(); ok {
+		return a.stopped(g, name)
 	}
 	a.step(reach.Step{Hop: "Service kube-dns", Verdict: reach.Allowed, Rule: "kube-system/kube-dns", Text: fmt.Sprintf("%s leads to CoreDNS: Service kube-system/kube-dns has %d ready endpoints", ip, ready), Command: command, Objects: refs})
 	return a.configured(corednsMap, "CoreDNS", name)

@@ -46,6 +46,7 @@ type World struct {
 	DHCPOptions       []ec2types.DhcpOptions
 	VPCEndpoints      []ec2types.VpcEndpoint
 	NetworkInterfaces []ec2types.NetworkInterface
+	SecurityGroups    []ec2types.SecurityGroup
 	LoadBalancers     []elbtypes.LoadBalancer
 
 	HostedZones       []facts.HostedZone
@@ -89,7 +90,7 @@ var Needs = []facts.Need{facts.Services, facts.Namespaces, facts.EndpointSlices,
 // cannot be told.
 var Wants = []facts.Need{
 	facts.Pods, facts.DaemonSets, facts.KubeletConfigs, facts.Clusters, facts.VPCs, facts.VPCAttribute, facts.DHCPOptions,
-	facts.VPCEndpoints, facts.NetworkInterfaces, facts.LoadBalancers, facts.HostedZones, facts.Records, facts.ResolverRules,
+	facts.VPCEndpoints, facts.NetworkInterfaces, facts.SecurityGroups, facts.LoadBalancers, facts.HostedZones, facts.Records, facts.ResolverRules,
 	facts.ResolverRuleAssociations, facts.ResolverEndpoints, facts.FirewallRuleGroups,
 }
 
@@ -103,7 +104,7 @@ func New(v *facts.View) *World {
 		EndpointSlices: listed(v, facts.EndpointSlices), ConfigMaps: listed(v, facts.ConfigMaps), DaemonSets: listed(v, facts.DaemonSets),
 		KubeletConfigs: listed(v, facts.KubeletConfigs), Clusters: listed(v, facts.Clusters), VPCs: listed(v, facts.VPCs),
 		VPCAttributes: listed(v, facts.VPCAttribute), DHCPOptions: listed(v, facts.DHCPOptions), VPCEndpoints: listed(v, facts.VPCEndpoints),
-		NetworkInterfaces: listed(v, facts.NetworkInterfaces), LoadBalancers: listed(v, facts.LoadBalancers),
+		NetworkInterfaces: listed(v, facts.NetworkInterfaces), SecurityGroups: listed(v, facts.SecurityGroups), LoadBalancers: listed(v, facts.LoadBalancers),
 		HostedZones: listed(v, facts.HostedZones), Records: listed(v, facts.Records), Rules: listed(v, facts.ResolverRules),
 		RuleAssociations: listed(v, facts.ResolverRuleAssociations), ResolverEndpoints: listed(v, facts.ResolverEndpoints),
 		Firewall: listed(v, facts.FirewallRuleGroups),

@@ -49,8 +49,10 @@ func resolutionBlocks(r *diagnose.Report, id string) []slack.Block {
 	switch {
 	case p.Fails():
 		title = "Name does not resolve"
-	case p.Answer.Kind != resolve.Found:
+	case p.Answer.Kind == resolve.NotKnown:
 		title = "Name cannot be followed to its end"
+	case p.Answer.Kind != resolve.Found:
+		title = "Name does not resolve, as far as can be seen"
 	}
 	lines := []string{fmt.Sprintf("*%s*: %s", title, sentence(p.Text, 500))}
 	lines = append(lines, hopLines(p.Hops, p.Broken())...)

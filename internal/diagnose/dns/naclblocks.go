@@ -52,7 +52,7 @@ func (f *fence) aclFinding(w *queryWay, subnets []ec2types.Subnet) diagnose.Find
 	}
 	c := f.cuts[0]
 	return diagnose.Finding{
-		Severity: f.severity(), Subject: f.object, Affects: f.affects(), Evidence: f.evidence(w),
+		Severity: f.severity(), Subject: f.object, Affects: f.affects(w), Evidence: f.evidence(w),
 		Claim: fmt.Sprintf("Network ACL %s %s (%s) between %s and %s, where CoreDNS runs: %s", f.object.ID, what, f.protocols(),
 			blockOf(subnets, c.from.Host), blockOf(subnets, c.to.Host), f.effect(w)),
 		Remedies: []remedy.Remedy{f.aclRemedy(w, subnets)},

@@ -57,7 +57,7 @@ func (w *queryWay) decisive(cuts []cut, c cut) bool {
 }
 
 func (f *fence) sgFinding(w *queryWay) diagnose.Finding {
-	out := diagnose.Finding{Severity: f.severity(), Subject: f.object, Affects: f.affects(), Evidence: f.evidence(w)}
+	out := diagnose.Finding{Severity: f.severity(), Subject: f.object, Affects: f.affects(w), Evidence: f.evidence(w)}
 	what := ""
 	if other := f.others(false); len(other) > 0 {
 		what = fmt.Sprintf("does not admit DNS queries (%s) from %s to CoreDNS", f.protocols(), between(f.object.ID, other))

@@ -116,7 +116,7 @@ func (f *fence) others(egress bool) []string {
 
 // affects are the pods that the fence cuts off, the first of them, and what
 // it stands between.
-func (f *fence) affects() []facts.Ref {
+func (f *fence) affects(w *queryWay) []facts.Ref {
 	const most = 50
 	var out []facts.Ref
 	add := func(r facts.Ref) {
@@ -130,6 +130,11 @@ func (f *fence) affects() []facts.Ref {
 				add(facts.Ref{Kind: facts.Subnets.Kind(), ID: c.from.Subnet})
 				add(facts.Ref{Kind: facts.Subnets.Kind(), ID: c.to.Subnet})
 			}
+		}
+	}
+	if w.cached { // the pods of these nodes are who suffers
+		for _, n := range w.nodesOf(f.dead) {
+			add(facts.Ref{Kind: facts.Nodes.Kind(), ID: n})
 		}
 	}
 	for _, id := range f.pods() {

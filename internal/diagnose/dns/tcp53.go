@@ -81,7 +81,7 @@ func largeServices(services []corev1.Service, slices []discoveryv1.EndpointSlice
 func (f *fence) tcpFinding(w *queryWay, large []largeService) diagnose.Finding {
 	pods := f.pods()
 	out := diagnose.Finding{
-		Severity: diagnose.Risk, Subject: f.object, Affects: f.affects(), Evidence: f.evidence(w),
+		Severity: diagnose.Risk, Subject: f.object, Affects: f.affects(w), Evidence: f.evidence(w),
 	}
 	if rules := groupRules(f.cuts); len(rules) > 0 {
 		out.Remedies = []remedy.Remedy{{

@@ -22,15 +22,16 @@ in flow logs or the resolver's query logs. A few CoreDNS pods on as many interfa
 times five and more by the search list: at peaks some time out, and many an application asks again.
 
 Recognised by events of the last hour from the node monitoring agent: LinkLocalExceeded, which counts linklocal_allowance_exceeded, on
-nodes where CoreDNS runs. Without the agent it is a suspicion, told as such: lookups time out in bursts, at the VPC's resolver and no
-other upstream, for many domains, while most get their answers, and CoreDNS is on two nodes or fewer.
+nodes where CoreDNS runs; by CoreDNS's own counters, when the pods behind one interface get more than 1024 answers a second from the
+VPC's resolver, or come near it, and lookups of many domains time out there and at no other upstream. Without either it is a suspicion,
+told as such: such timeouts in bursts, while most lookups get their answers, and CoreDNS is on two nodes or fewer.
 
 Looks alike: a resolver that answers nothing (DNS support is off); names of one domain only; conntrack_allowance_exceeded, which is
 another counter; an upstream of one's own, which the limit is not about.
 
 Fix: more CoreDNS pods on more nodes; fewer queries: NodeLocal DNSCache, a longer cache, ndots 2 for busy clients.`,
 	Needs: append([]facts.Need{facts.Nodes}, upstreamNeeds...),
-	Wants: append([]facts.Need{facts.HPAs, facts.DaemonSets}, upstreamWants...),
+	Wants: append([]facts.Need{facts.HPAs, facts.DaemonSets, facts.NetworkInterfaces}, upstreamWants...),
 	Sources: []string{
 		"https://docs.aws.amazon.com/vpc/latest/userguide/AmazonDNS-concepts.html",
 		"https://docs.aws.amazon.com/eks/latest/best-practices/monitoring_eks_workloads_for_network_performance_issues.html",
@@ -50,7 +51,10 @@ Fix: more CoreDNS pods on more nodes; fewer queries: NodeLocal DNSCache, a longe
 				t.events = append(t.events, e)
 			}
 		}
-		if t.vpc() == nil && len(t.list) > 0 || len(t.events) == 0 && !t.suspected() {
+		if r, ok := t.busiestInterface(v); ok && t.tooMany(r) {
+			t.measured = &r
+		}
+		if t.vpc() == nil && len(t.list) > 0 || len(t.events) == 0 && t.measured == nil && !t.suspected() {
 			return nil
 		}
 		return []diagnose.Finding{t.finding(v)}
@@ -59,8 +63,9 @@ Fix: more CoreDNS pods on more nodes; fewer queries: NodeLocal DNSCache, a longe
 
 type throttle struct {
 	*upstreams
-	on     map[string]bool // nodes with CoreDNS pods
-	events []corev1.Event  // that say so
+	on       map[string]bool // nodes with CoreDNS pods
+	events   []corev1.Event  // that say so
+	measured *rate           // that says so; nil when none does
 }
 
 // vpc is the VPC's resolver among the upstreams; nil for none.
@@ -79,10 +84,8 @@ func (t throttle) suspected() bool {
 	if up == nil || len(t.on) > 2 || len(t.on) == 0 {
 		return false
 	}
-	for _, o := range t.list {
-		if o != up && len(o.lines) > 0 {
-			return false // the node's network, perhaps, but not this limit
-		}
+	if t.othersFail(up) {
+		return false
 	}
 	n, part := up.failed()
 	broken, silent := t.broken(up)
@@ -108,16 +111,23 @@ func (t throttle) finding(v *facts.View) diagnose.Finding {
 		f.Affects = append(f.Affects, facts.Ref{Kind: facts.Nodes.Kind(), ID: n})
 	}
 	up := t.vpc()
-	if len(nodes) > 0 {
+	switch {
+	case len(nodes) > 0:
 		f.Claim = fmt.Sprintf("Node %s sends more packets to the VPC's resolver than the 1024 a second of a network interface: what CoreDNS asks there is dropped in part", diagnose.Some(nodes))
 		f.Evidence = append(f.Evidence, eventEvidence(t.events, "no packet dropped"))
-	} else {
+	case t.measured != nil:
+		f.Claim = t.measured.claim(up)
+	default:
 		f.Claim = fmt.Sprintf("CoreDNS, on %s, probably sends more packets to the VPC's resolver than the 1024 a second of a network interface: %d lookups timed out in the last hour, up to %d in a minute, for many domains, and most were answered",
 			diagnose.Count(len(t.on), "node"), up.lines.sum().count, perMinute(up.lines))
 		f.Evidence = append(f.Evidence, diagnose.Evidence{
 			Fact: "linklocal_allowance_exceeded of the nodes with CoreDNS", Got: "not read: no node monitoring agent tells of it", Want: "0, and no more at peaks",
 			Command: "ethtool -S ens5 | grep linklocal_allowance_exceeded",
 		})
+	}
+	if t.measured != nil {
+		f.Affects = append(f.Affects, facts.Ref{Kind: facts.NetworkInterfaces.Kind(), ID: t.measured.eni})
+		f.Evidence = append(f.Evidence, t.measured.evidence())
 	}
 	if up != nil && len(up.lines) > 0 {
 		f.Evidence = append(f.Evidence, up.lineEvidence(), t.countEvidence(up))

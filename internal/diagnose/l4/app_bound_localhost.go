@@ -29,7 +29,8 @@ balancers get "connection refused" from the pod's address. Many frameworks do so
 
 Recognised by a container that has been running for two minutes or more while a probe of one of its declared ports is
 refused on the pod's address. The program may as well hang before it listens, or listen on another port; its log says
-which, and the bot does not read what a program is told: arguments and variables may hold secrets.
+which, and the bot does not read what a program is told: arguments and variables may hold secrets. While other pods that
+its Services select are ready, as those of the old release in a rollout that waits for the new one, it is no outage.
 
 Looks alike: a container that has just started or that crashes; a probe or a targetPort for a port that the pod does not
 declare; a probe that times out (a filter drops it) or gets an error (the application answers).
@@ -128,10 +129,14 @@ func ownerOf(p *corev1.Pod) facts.Ref {
 func deafFinding(v *facts.View, owner facts.Ref, pods []deaf) diagnose.Finding {
 	d := pods[0]
 	ns := d.pod.Namespace
+	what := "run and refuse connections on their own address"
+	if len(pods) == 1 {
+		what = "runs and refuses connections on its own address"
+	}
 	f := diagnose.Finding{
 		Severity: diagnose.Outage,
 		Subject:  owner,
-		Claim:    fmt.Sprintf("%s of %s run and refuse connections on their own address, port %d: the program listens on 127.0.0.1 or on another port, or hangs before it listens", diagnose.Count(len(pods), "pod"), strings.TrimPrefix(owner.String(), "kube/"), d.port),
+		Claim:    fmt.Sprintf("%s of %s %s, port %d: the program listens on 127.0.0.1 or on another port, or hangs before it listens", diagnose.Count(len(pods), "pod"), strings.TrimPrefix(owner.String(), "kube/"), what, d.port),
 		Evidence: []diagnose.Evidence{{
 			Fact: podRef(d.pod).String() + " events", Got: d.message, Want: "the port is open on the pod's address",
 			Command: fmt.Sprintf("kubectl -n %s describe pod %s", ns, d.pod.Name),
@@ -146,14 +151,65 @@ func deafFinding(v *facts.View, owner facts.Ref, pods []deaf) diagnose.Finding {
 			},
 		}},
 	}
+	var fed []*corev1.Service
 	services := facts.Services.In(v)
 	for i := range services {
 		if slices.ContainsFunc(pods, func(d deaf) bool { return reach.Selects(&services[i], d.pod) }) {
+			fed = append(fed, &services[i])
 			f.Affects = append(f.Affects, serviceRef(&services[i]))
 		}
+	}
+	if others := stillServe(facts.Pods.In(v), owner, fed); len(others) > 0 {
+		f.Severity = diagnose.Degraded
+		f.Claim += "; " + meanwhile(others, d.pod)
+		f.Evidence = append(f.Evidence, diagnose.Evidence{
+			Fact: podRef(others[0]).String(), Got: "Ready, serves", Want: "as it is, until the others are right",
+			Command: fmt.Sprintf("kubectl -n %s get pods -l %s", ns, pairs(peerFor(d.pod, ns).PodSelector.MatchLabels)),
+		})
 	}
 	for _, d := range pods {
 		f.Affects = append(f.Affects, podRef(d.pod))
 	}
 	return f
+}
+
+// stillServe are the ready pods beside the deaf ones: those of the Services
+// that select these, if each has some; without a Service, those of the same
+// owner.
+func stillServe(pods []corev1.Pod, owner facts.Ref, fed []*corev1.Service) []*corev1.Pod {
+	var out []*corev1.Pod
+	has := make([]bool, len(fed))
+	for i := range pods {
+		p := &pods[i]
+		if !reach.Ready(p) || !living(p) {
+			continue
+		}
+		serves := len(fed) == 0 && ownerOf(p) == owner
+		for j, s := range fed {
+			if reach.Selects(s, p) {
+				serves, has[j] = true, true
+			}
+		}
+		if serves {
+			out = append(out, p)
+		}
+	}
+	if slices.Contains(has, false) {
+		return nil
+	}
+	return out
+}
+
+// meanwhile says who serves while a pod does not.
+func meanwhile(others []*corev1.Pod, deaf *corev1.Pod) string {
+	hash := deaf.Labels["pod-template-hash"]
+	old := hash != "" && !slices.ContainsFunc(others, func(p *corev1.Pod) bool { return p.Labels["pod-template-hash"] == hash || ownerOf(p) != ownerOf(deaf) })
+	verb := "go"
+	if len(others) == 1 {
+		verb = "goes"
+	}
+	if old {
+		return fmt.Sprintf("%s of another release %s on serving, and the rollout waits", diagnose.Count(len(others), "pod"), verb)
+	}
+	return fmt.Sprintf("%s %s on serving", diagnose.Count(len(others), "other pod"), verb)
 }

@@ -70,6 +70,9 @@ func vpcOf(p *corev1.Pod, holders reach.Holders) string {
 // the last decision.
 func (f *fence) shutOf(p *corev1.Pod, e privateEndpoint) (shut []netip.Addr, no reach.Decision) {
 	for _, h := range e.hosts {
+		if h.IP.Is6() != addressOf(p).Is6() {
+			continue
+		}
 		if d := f.letsOut(p, reach.Peer{IP: h.IP}, "tcp", 443); d.Blocked() && d.Rule != "" {
 			shut, no = append(shut, h.IP), d
 		}
@@ -86,7 +89,7 @@ func (f *fence) keptFromEndpoint(p *corev1.Pod, e privateEndpoint, shut []netip.
 		at = append(at, ip.String())
 		r.peers = append(r.peers, networkingv1.NetworkPolicyPeer{IPBlock: &networkingv1.IPBlock{CIDR: netip.PrefixFrom(ip, ip.BitLen()).String()}})
 	}
-	sev, effect := diagnose.Outage, "it cannot call "+e.service
+	sev, effect := diagnose.Outage, "they cannot call "+e.service
 	if e.service == "sts" {
 		effect = "they get no AWS credentials"
 	}

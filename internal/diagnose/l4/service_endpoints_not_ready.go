@@ -33,7 +33,7 @@ Fix: whatever keeps the pods from being ready. This finding is often the consequ
 it. After a bad release, go back to the one before.`,
 	Needs: []facts.Need{facts.Services, facts.Pods},
 	Wants: []facts.Need{facts.Events, facts.Ingresses, facts.TargetGroupBindings},
-	CausedBy: []string{"l3/subnet-ip-exhausted", "l3/private-subnet-no-default-route", "l4/node-to-node-sg-blocked", "l4/vpc-endpoint-sg-blocks", "dns/coredns-zero-ready", "dns/networkpolicy-blocks-dns", "dns/headless-no-records", "l4/app-bound-localhost", "l4/networkpolicy-strict-startup-denial",
+	CausedBy: []string{"l3/subnet-ip-exhausted", "l3/private-subnet-no-default-route", "l4/node-to-node-sg-blocked", "l4/vpc-endpoint-sg-blocks", "dns/coredns-zero-ready", "dns/networkpolicy-blocks-dns", "dns/headless-no-records", "l4/app-bound-localhost", "l4/sg-missing-ingress-target", "l4/networkpolicy-strict-startup-denial",
 		"l4/sgp-branch-eni-capacity", "l4/sgp-trunk-not-enabled", "l4/sgp-instance-type-unsupported", "l4/sgp-cluster-role-missing-policy", "l4/sgp-missing-dns-kubelet-rules", "l4/sgp-probe-early-demux", "l4/sgp-strict-mode-local-traffic", "l4/sgp-branch-cooldown-churn"},
 	Sources: []string{
 		"https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/#conditions",

@@ -30,15 +30,18 @@ nodes' group does not cover these. Connections time out.
 
 Recognised where the cluster says whom it calls: a Service without a selector whose endpoints are addresses of a network
 interface in the VPC. Pods whose settings name that Service must be admitted; where none does, one pod of the Service's
-namespace is enough. Pods that NetworkPolicies keep from it do not count. Nodes, pods, load balancers and the control plane
-are looked after by other checks. Rules with prefix lists count as open.
+namespace is enough. And where the question says it: an address in the VPC, or a host with the address that it resolves to,
+and a port. Callers of that are the pods of which an event or a last message names the host or the address; else those
+that are not ready and whose workload's name is a part of the host's. Where neither tells, no pod at all may be admitted.
+Pods that NetworkPolicies keep from it do not count. Nodes, pods, load balancers and the control plane are looked after by
+other checks. Rules with prefix lists count as open.
 
 Looks alike: the source's egress is closed (sg-egress-restricted); nothing listens, which refuses the connection; the
 destination is in another VPC.
 
 Fix: admit the pods' group to that port.`,
 	Needs:    []facts.Need{facts.Pods, facts.Nodes, facts.Services, facts.EndpointSlices, facts.NetworkInterfaces, facts.SecurityGroups},
-	Wants:    []facts.Need{facts.NetworkPolicies, facts.Namespaces},
+	Wants:    []facts.Need{facts.NetworkPolicies, facts.Namespaces, facts.Events},
 	CausedBy: []string{"l4/sg-rules-limit-node-or-pod-sg", "l4/sg-stale-references"},
 	Sources: []string{
 		"https://docs.aws.amazon.com/eks/latest/userguide/security-groups-for-pods.html",
@@ -51,7 +54,7 @@ Fix: admit the pods' group to that port.`,
 func sgMissingIngressTarget(v *facts.View) []diagnose.Finding {
 	d := newDestinations(v)
 	var shut []unadmitted
-	for _, call := range d.calls(v) {
+	for _, call := range append(d.calls(v), d.askedCalls(v)...) {
 		if s, ok := d.shut(call); ok {
 			shut = append(shut, s)
 		}
@@ -64,6 +67,9 @@ func sgMissingIngressTarget(v *facts.View) []diagnose.Finding {
 			o.Severity = min(o.Severity, f.Severity)
 			o.Affects = refs(o.Subject, o.Affects, f.Affects)
 			o.Evidence = append(o.Evidence, f.Evidence...)
+			if len(f.Remedies) == 0 || len(o.Remedies) == 0 {
+				continue
+			}
 			for _, a := range f.Remedies[0].Actions {
 				if !slices.ContainsFunc(o.Remedies[0].Actions, func(b remedy.Action) bool { return a == b }) {
 					o.Remedies[0].Actions = append(o.Remedies[0].Actions, a)
@@ -127,13 +133,14 @@ type call struct {
 	ip       netip.Addr
 	protocol string
 	port     int32
-	service  *corev1.Service
+	service  *corev1.Service // that stands for it; nil for one that the question names
+	host     string          // that the question names
+	sign     string          // by what they are known to be the callers of it
 	who      []spot
 	each     bool // each of them has to get through; else one is enough
 }
 
-// calls are those that Services without a selector stand for. An address in a
-// question is none: who calls it is not among the facts.
+// calls are those that Services without a selector stand for.
 func (d *destinations) calls(v *facts.View) []call {
 	bySlice := map[string][]discoveryv1.EndpointSlice{}
 	for _, s := range facts.EndpointSlices.In(v) {
@@ -252,7 +259,7 @@ func lookedAfter(eni *ec2types.NetworkInterface) bool {
 func (s unadmitted) finding() diagnose.Finding {
 	first := s.blocked[0]
 	group := own(s.dest, first.end.Groups)
-	what, target := facts.Val(s.eni.NetworkInterfaceId), fmt.Sprintf("%s, behind Service %s/%s", s.ip, s.service.Namespace, s.service.Name)
+	what := facts.Val(s.eni.NetworkInterfaceId)
 	if d := facts.Val(s.eni.Description); d != "" {
 		what += " (" + facts.Redact(d) + ")"
 	}
@@ -260,7 +267,10 @@ func (s unadmitted) finding() diagnose.Finding {
 	if len(s.blocked) == len(s.who) {
 		f.Severity = diagnose.Outage
 	}
-	about := []facts.Ref{{Kind: facts.NetworkInterfaces.Kind(), ID: facts.Val(s.eni.NetworkInterfaceId)}, serviceRef(s.service)}
+	about := []facts.Ref{{Kind: facts.NetworkInterfaces.Kind(), ID: facts.Val(s.eni.NetworkInterfaceId)}}
+	if s.service != nil {
+		about = append(about, serviceRef(s.service))
+	}
 	run := remedy.Remedy{Title: fmt.Sprintf("Admit the pods' security group to %s %d of %s", s.protocol, s.port, group), Why: "One port, for all members of the pods' group; nothing else is opened.", Risk: remedy.Safe}
 	var from []string
 	for _, b := range s.blocked {
@@ -273,16 +283,41 @@ func (s unadmitted) finding() diagnose.Finding {
 	}
 	f.Affects = refs(f.Subject, about)
 	f.Remedies = []remedy.Remedy{run}
-	f.Claim = fmt.Sprintf("Security group %s does not admit %s to port %d of %s: pods such as %s/%s time out there", group, strings.Join(from, ", "), s.port, target, first.pod.Namespace, first.pod.Name)
+	if s.sign == anybodyIn { // a person knows whether pods are meant to get there
+		f.Remedies[0].Manual = run.Commands()
+		f.Remedies[0].Actions = nil
+	}
+	f.Claim = fmt.Sprintf("Security group %s does not admit %s to port %d of %s: pods such as %s/%s time out there", group, strings.Join(from, ", "), s.port, s.target(), first.pod.Namespace, first.pod.Name)
 	f.Evidence = []diagnose.Evidence{
 		{Fact: f.Subject.String(), Got: s.reason(), Want: fmt.Sprintf("a rule for %s %d from %s", s.protocol, s.port, strings.Join(from, ", ")),
 			Command: "aws ec2 describe-security-groups --group-ids " + strings.Join(s.dest, " ") + " --query 'SecurityGroups[].[GroupId,IpPermissions]'"},
 		{Fact: "destination " + s.ip.String(), Got: "interface " + what + " in " + strings.Join(s.dest, ", "), Want: "a group that admits the pods",
 			Command: "aws ec2 describe-network-interfaces --filters Name=addresses.private-ip-address,Values=" + s.ip.String()},
-		{Fact: serviceRef(s.service).String(), Got: fmt.Sprintf("no selector, endpoint %s:%d", s.ip, s.port), Want: "pods reach it",
-			Command: fmt.Sprintf("kubectl -n %s get endpointslices -l kubernetes.io/service-name=%s -o yaml", s.service.Namespace, s.service.Name)},
+		s.known(),
 	}
 	return f
+}
+
+// target names the destination.
+func (s unadmitted) target() string {
+	switch {
+	case s.service != nil:
+		return fmt.Sprintf("%s, behind Service %s/%s", s.ip, s.service.Namespace, s.service.Name)
+	case s.host != s.ip.String():
+		return fmt.Sprintf("%s (%s)", s.ip, s.host)
+	default:
+		return s.ip.String()
+	}
+}
+
+// known shows by what the call is known to be made.
+func (s unadmitted) known() diagnose.Evidence {
+	if s.service == nil {
+		return diagnose.Evidence{Fact: "need of " + podRef(s.blocked[0].pod).String(), Got: fmt.Sprintf("the question is about %s port %d; %s", s.host, s.port, s.sign), Want: "pods reach it",
+			Command: fmt.Sprintf("kubectl -n %s describe pod %s", s.blocked[0].pod.Namespace, s.blocked[0].pod.Name)}
+	}
+	return diagnose.Evidence{Fact: serviceRef(s.service).String(), Got: fmt.Sprintf("no selector, endpoint %s:%d", s.ip, s.port), Want: "pods reach it",
+		Command: fmt.Sprintf("kubectl -n %s get endpointslices -l kubernetes.io/service-name=%s -o yaml", s.service.Namespace, s.service.Name)}
 }
 
 // reason is why the first of those shut out is.

@@ -24,25 +24,35 @@ differ (HTTP asked of a TLS port).
 
 Recognised by targets with the reason Target.FailedHealthChecks. For an NLB the reason is the general one: it also
 stands for silence, so the rules on the path are looked at first, and what they drop is reported as
-target-timeout-blocked.
+target-timeout-blocked. A UDP target group is asked over TCP: if the port of its traffic, a node port or the pods', is UDP
+alone and no other port is set for the health check, nothing can answer, whatever the rules let pass.
 
 Looks alike: with instance targets and externalTrafficPolicy Local, nodes without a ready pod fail by design; they
 are left out while some node has one. Target.ResponseCodeMismatch is a valid answer with the wrong status.
 
 Fixed at the Service or the pods: most often a check of L4 (no endpoints, endpoints not ready) names the cause and the
-fix, and this finding stands under it.`,
+fix, and this finding stands under it. For UDP: a health check on a port that serves TCP, by the annotations
+healthcheck-port and healthcheck-protocol, or externalTrafficPolicy Local, with which nodes answer for themselves.`,
 	Needs:    groupNeeds,
 	Wants:    append(groupWants[:len(groupWants):len(groupWants)], pathWants...),
 	CausedBy: []string{"l3/subnet-ip-exhausted", "l4/service-no-endpoints-selector", "l4/service-endpoints-not-ready", "l4/service-targetport-mismatch", "l4/app-bound-localhost", "l4/service-etp-local-no-local-endpoint"},
 	Sources: []string{
 		"https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_TargetHealth.html",
 		"https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html",
+		"https://docs.aws.amazon.com/elasticloadbalancing/latest/network/target-group-health-checks.html",
+		"https://kubernetes-sigs.github.io/aws-load-balancer-controller/latest/guide/service/annotations/",
 	},
 	Run: func(v *facts.View) []diagnose.Finding {
 		var found []diagnose.Finding
 		paths := newPaths(v)
 		for _, g := range groups(v) {
 			failing := g.failing(elbtypes.TargetHealthReasonEnumFailedHealthChecks)
+			if g.udpOnly() {
+				if len(failing) > 0 {
+					found = append(found, udpUnchecked(g, failing))
+				}
+				continue
+			}
 			if g.network() { // it reports silence so, too
 				stopped := paths.judge(g, failing).stopped
 				failing = slices.DeleteFunc(failing, func(t target) bool {
