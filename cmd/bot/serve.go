@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -111,7 +110,7 @@ func sign(a slackui.Ask) string {
 
 func (b bot) heard() {
 	b.log.Info("ready: listening to Slack")
-	go debug.FreeOSMemory() // what the start needed is garbage now; the bot may idle for days
+	time.AfterFunc(settleAfter, settleDown)
 	if b.ready != nil {
 		b.ready()
 	}

@@ -118,6 +118,7 @@ type Result struct {
 // Evaluate applies checks to s, in order. A check that panics is Unknown: one
 // bug must not cost the other answers.
 func Evaluate(checks []*Check, s *facts.Snapshot) []Result {
+	s = s.Remembering()
 	results := make([]Result, 0, len(checks))
 	for _, c := range checks {
 		results = append(results, evaluate(c, s))

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -91,6 +92,8 @@ type Snapshot struct {
 	Target  Target       // what the question named
 	Have    map[Kind]any // lists of SDK structs, by kind
 	Gaps    map[Kind]Gap // kinds asked for and not obtained
+
+	memo *sync.Map // of Memo; nil for none
 }
 
 // Missing returns the gaps that keep needs from being met, by kind.

@@ -113,7 +113,7 @@ func (r *Reader) Take(ctx context.Context, kinds []facts.Kind, target facts.Targ
 		})
 	}
 	all.Wait()
-	return s, Stats{Calls: count.total(), Duration: time.Since(start)}
+	return s.Remembering(), Stats{Calls: count.total(), Duration: time.Since(start)}
 }
 
 func wanted(kinds []facts.Kind, k facts.Kind) bool {
