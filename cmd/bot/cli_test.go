@@ -267,7 +267,7 @@ func TestPartialReport(t *testing.T) {
 			old := strings.NewReplacer(":"+standin.KubeToken+"@", ":expired@", "token: "+standin.KubeToken, "token: expired")
 			t.Setenv("KUBECONFIG", file(t, dir, "old", old.Replace(string(apis.Kube.Kubeconfig(apis.KubeURL)))))
 		}, want: []string{"the API server refused the credentials; renew the kubeconfig's token"}},
-		{name: "AWS credentials are wrong", env: []string{"AWS_SECRET_ACCESS_KEY=old"}, want: []string{"AWS refused the credentials", "renew them", "DNS                                        pass"}},
+		{name: "AWS credentials are wrong", env: []string{"AWS_SECRET_ACCESS_KEY=old"}, want: []string{"AWS refused the credentials", "renew them", "Nothing found in what could be looked at"}},
 		{name: "no AWS credentials", env: []string{"AWS_ACCESS_KEY_ID=", "AWS_SECRET_ACCESS_KEY="}, want: []string{"no AWS credentials: set AWS_PROFILE"}},
 		{name: "AWS profile with a typo", env: []string{"AWS_PROFILE=prdo"}, want: []string{"prdo"}},
 		{name: "no region", env: []string{"AWS_REGION="}, want: []string{"the AWS region is not known: set AWS_REGION"}},

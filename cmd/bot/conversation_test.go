@@ -116,6 +116,7 @@ var changing = []struct {
 	{regexp.MustCompile(`\b\d+ (clear|checks|more)\b`), "N $1"}, // grow with the catalogue
 	{regexp.MustCompile(`(?m)^( *\*Ruled out\* .*\n).*$`), "$1    ..."},
 	{regexp.MustCompile(`\b\d\d:\d\d UTC`), "HH:MM UTC"},
+	{regexp.MustCompile(`\b\d\d:\d\d:\d\dZ`), "HH:MM:SSZ"},
 	{regexp.MustCompile(`sgr-[0-9a-f]+`), "sgr-ID"},
 	{regexp.MustCompile(`rtbassoc-[0-9a-f]+`), "rtbassoc-ID"},
 }

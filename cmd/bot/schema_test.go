@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/hopwise/hopwise/internal/diagnose"
+	"github.com/hopwise/hopwise/internal/resolve"
 	"github.com/hopwise/hopwise/internal/world"
 )
 
@@ -47,9 +48,9 @@ func TestReportJSON(t *testing.T) {
 			r := readBack(t, got.out)
 			want := exitClear
 			switch {
-			case len(r.Findings) > 0:
+			case len(r.Findings) > 0 || r.Resolution != nil && r.Resolution.Fails():
 				want = exitFound
-			case len(r.Unknown)+len(r.Unexplained) > 0:
+			case len(r.Unknown)+len(r.Unexplained) > 0 || r.Resolution != nil && r.Resolution.Answer.Kind != resolve.Found:
 				want = exitCouldNot
 			}
 			if got.status != want || got.err != "" {

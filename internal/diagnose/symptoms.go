@@ -25,12 +25,12 @@ var suspects = map[intents.Symptom][]string{
 	intents.RecordMissing: {
 		"dns/externaldns-not-running", "dns/externaldns-iam-denied", "dns/externaldns-source-no-target", "dns/externaldns-no-matching-zone",
 		"dns/externaldns-owner-mismatch", "dns/externaldns-annotation-prefix-upgrade", "dns/externaldns-change-batch-rejected", "dns/externaldns-throttled",
-		"dns/externaldns-policy-upsert-only", "dns/externaldns-multi-zone-write",
+		"dns/externaldns-policy-upsert-only", "dns/externaldns-shared-owner-id", "dns/externaldns-multi-zone-write",
 	},
 	intents.Intermittent: {
 		"dns/tcp53-or-truncation-blocked", "dns/coredns-underscaled", "dns/vpc-resolver-throttled", "dns/conntrack-exhausted", "dns/conntrack-race-5s",
 		"dns/sg-blocks-dns", "dns/nacl-blocks-dns", "dns/coredns-oom", "dns/nodelocal-dns-broken", "dns/coredns-not-spread", "dns/coredns-rollout-drops",
-		"dns/negative-or-stale-cache",
+		"dns/negative-or-stale-cache", "dns/dhcp-options-custom-dns", "dns/externaldns-shared-owner-id",
 	},
 }
 

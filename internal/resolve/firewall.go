@@ -87,7 +87,11 @@ func (a *asker) firewall(name string) (answer Answer, blocked, trusted bool) {
 		}
 		trusted = g.rule.FirewallDomainRedirectionAction == resolvertypes.FirewallDomainRedirectionActionTrustRedirectionDomain
 		if g.rule.Action == resolvertypes.ActionBlock {
-			return a.ends("DNS Firewall", facts.Val(g.group.FirewallRuleGroupId), command, g.block(name)), true, false
+			answer := g.block(name)
+			if by := a.w.Inspecting(a.first, a.qtype); by != nil && a.first != name {
+				answer.Why += fmt.Sprintf("; rule %s lets %s pass and inspects what its alias leads to (INSPECT_REDIRECTION_DOMAIN), and no rule before lets %s pass", facts.Val(by.Name), bare(a.first), bare(name))
+			}
+			return a.ends("DNS Firewall", facts.Val(g.group.FirewallRuleGroupId), command, answer), true, false
 		}
 		break
 	}
@@ -98,6 +102,23 @@ func (a *asker) firewall(name string) (answer Answer, blocked, trusted bool) {
 		a.step(reach.Step{Hop: "DNS Firewall", Verdict: reach.Allowed, Text: fmt.Sprintf("none of %d rules that can be told blocks %s", len(guards)-len(untold), bare(name)), Command: command})
 	}
 	return Answer{}, false, trusted
+}
+
+// Inspecting is the rule of DNS Firewall that lets a name pass and inspects
+// the names that its aliases lead to; nil when none does, or when it cannot be
+// told.
+func (w *World) Inspecting(name, qtype string) *facts.FirewallRule {
+	for _, g := range w.guards() {
+		switch yes, known := g.matches(Normal(name), qtype); {
+		case !known:
+			return nil
+		case yes && g.rule.Action != resolvertypes.ActionBlock && g.rule.FirewallDomainRedirectionAction != resolvertypes.FirewallDomainRedirectionActionTrustRedirectionDomain:
+			return g.rule
+		case yes:
+			return nil
+		}
+	}
+	return nil
 }
 
 // block is what a client gets of a rule that blocks.

@@ -36,6 +36,7 @@ type asker struct {
 	unless []string
 	seen   map[string]bool // server and name: asked before is a loop
 	links  int             // aliases followed
+	first  string          // name that the VPC's resolver was asked for, before its aliases
 }
 
 func (a *asker) step(s reach.Step) { a.hops = append(a.hops, s) }
@@ -211,9 +212,37 @@ func (a *asker) nodeServers(s server, l Link) Answer {
 	case len(servers) == 0:
 		return a.vpc(l.Name)
 	}
-	a.step(reach.Step{Hop: "resolv.conf of the node", Verdict: reach.Allowed, Text: "the DHCP options of the VPC name " + strings.Join(servers, ", "), Command: command, Objects: a.dhcpRef()})
-	a.others(servers, l.Plugin.forward().Policy)
-	return a.ask(servers[0], l.Name)
+	text := "the DHCP options of the VPC name " + strings.Join(servers, ", ")
+	policy := l.Plugin.forward().Policy
+	strangers := a.w.besideVPC(servers)
+	if policy == "sequential" {
+		strangers = nil
+	}
+	if len(strangers) > 0 {
+		text += fmt.Sprintf("; forward asks any of them (policy %s), here the first is followed", policy)
+	}
+	a.step(reach.Step{Hop: "resolv.conf of the node", Verdict: reach.Allowed, Text: text, Command: command, Objects: a.dhcpRef()})
+	a.others(servers, policy)
+	answer := a.ask(servers[0], l.Name)
+	if answer.Kind == NotKnown && len(strangers) > 0 { // doubts about it are not told: the reader must not take the first server for the only one
+		answer.Why += fmt.Sprintf("; %s, asked as often as the VPC's resolver, may answer otherwise", strings.Join(strangers, ", "))
+	}
+	return answer
+}
+
+// besideVPC are the servers that are not the VPC's resolver, where that is
+// among them too.
+func (w *World) besideVPC(servers []string) []string {
+	var out []string
+	for _, s := range servers {
+		if ip, err := netip.ParseAddr(s); err == nil && !w.VPCResolver(ip) {
+			out = append(out, s)
+		}
+	}
+	if len(out) == len(servers) {
+		return nil
+	}
+	return out
 }
 
 // others notes upstreams beside the first that may answer otherwise. Policy

@@ -58,6 +58,7 @@ func (a *asker) vpc(name string) Answer {
 		return a.ends(vpcDNS, id, "aws ec2 describe-vpc-attribute --attribute enableDnsSupport --vpc-id "+id, Answer{Kind: TimedOut, Name: name, By: "nobody",
 			Why: "enableDnsSupport of " + id + " is off: its resolver does not answer", Objects: []facts.Ref{ref(facts.VPCs, "", id)}})
 	}
+	a.first = name
 	a.step(reach.Step{Hop: vpcDNS, Verdict: reach.Allowed, Rule: id, Text: "the resolver of " + cmp.Or(id, "the VPC") + " is asked for " + bare(name), Command: "dig @169.254.169.253 " + name})
 	return a.inside(name, false)
 }

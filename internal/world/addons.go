@@ -17,7 +17,8 @@ type addonConfig struct {
 		MinReplicas int  `json:"minReplicas"`
 		MaxReplicas int  `json:"maxReplicas"`
 	} `json:"autoScaling"`
-	Env map[string]string `json:"env"`
+	Env      map[string]string `json:"env"`
+	Corefile string            `json:"corefile"`
 }
 
 func configOf(addon Doc) addonConfig {
@@ -66,6 +67,12 @@ func (w *World) settleAddons(touched []touch) {
 				}
 				return nil
 			}) // without a Deployment there is nothing to bring in line
+			_ = w.edit(configMapKind, "kube-system/coredns", func(d Doc) error {
+				if data, ok := at(d, "data").(Doc); ok && after.Corefile != "" && text(data, "Corefile") == before.Corefile {
+					data["Corefile"] = after.Corefile
+				}
+				return nil
+			}) // one that was changed by hand is preserved, too
 		case "vpc-cni":
 			_ = w.edit(daemonSetKind, "kube-system/aws-node", func(d Doc) error {
 				for _, c := range list(d, "spec", "template", "spec", "containers") {

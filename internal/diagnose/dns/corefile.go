@@ -112,7 +112,10 @@ func (c corefile) edit(to string) (remedy.Action, bool) {
 
 // keeps says what becomes of an edit when EKS manages the add-on.
 func (c corefile) keeps() string {
-	if c.managed {
+	switch values, ok := c.addon.values(); {
+	case c.managed && ok && values["corefile"] != nil:
+		return " EKS takes the Corefile from the add-on's configuration, so it is changed there: in the ConfigMap alone it would not last."
+	case c.managed:
 		return " EKS manages CoreDNS: an add-on update with OVERWRITE would undo it."
 	}
 	return ""

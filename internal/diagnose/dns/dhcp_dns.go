@@ -23,7 +23,8 @@ resolver or to an inbound endpoint; and when they are down, nothing outside the 
 
 Recognised by such servers in the DHCP options, CoreDNS forwarding to its node's resolv.conf, and either a name that was said not to
 resolve, or that CoreDNS got NXDOMAIN or SERVFAIL for in the last hour, which the VPC's resolver would answer from a private zone or a
-VPC endpoint; or a server that answered nothing since CoreDNS started, five and more lookups of the last hour, and nothing in the VPC
+VPC endpoint; or one public server beside the VPC's resolver that answers CoreDNS with NXDOMAIN much more often, while a private zone is
+associated: CoreDNS asks either at random, and both get the same questions; or a server that answered nothing since CoreDNS started, five and more lookups of the last hour, and nothing in the VPC
 that stops them on the way.
 
 Looks alike: servers that forward as they should, which is how most companies run them: without such a name, nothing is said.
@@ -48,6 +49,9 @@ reach a node with its next lease or start, and CoreDNS reads resolv.conf when it
 		own := slices.DeleteFunc(slices.Clone(d.servers), d.amazon)
 		if len(own) == 0 {
 			return nil
+		}
+		if m := d.mixed(v, ls, *vpc.DhcpOptionsId, own); m != nil {
+			return []diagnose.Finding{m.finding()}
 		}
 		var unknown needed
 		for _, l := range ls.names {
@@ -97,17 +101,26 @@ func forwardsToNode(w *resolve.World) bool {
 // onlyAmazonKnows reports whether a name fails at servers of the DHCP options
 // that the VPC's resolver would answer from what only it knows.
 func (ls *lookups) onlyAmazonKnows(l *lookup) bool {
-	there := slices.ContainsFunc(l.path.Hops, func(h reach.Step) bool {
-		return slices.ContainsFunc(h.Objects, func(r facts.Ref) bool { return r.Kind == facts.DHCPOptions.Kind() })
-	})
-	if !there || l.path.Answer.Kind != resolve.NotKnown || !l.fails(logNXDomain, logServFail) {
+	if !onNodeServers(l) || l.path.Answer.Kind != resolve.NotKnown || !l.fails(logNXDomain, logServFail) {
 		return false
 	}
-	would := ls.without(l.name, func(w *resolve.World) {
+	return ls.private(ls.byAmazon(l.name))
+}
+
+// onNodeServers reports whether a name comes to the servers of the VPC's DHCP
+// options.
+func onNodeServers(l *lookup) bool {
+	return slices.ContainsFunc(l.path.Hops, func(h reach.Step) bool {
+		return slices.ContainsFunc(h.Objects, func(r facts.Ref) bool { return r.Kind == facts.DHCPOptions.Kind() })
+	})
+}
+
+// byAmazon follows a name as if the VPC's resolver alone were asked.
+func (ls *lookups) byAmazon(name string) resolve.Path {
+	return ls.without(name, func(w *resolve.World) {
 		key, amazon := "domain-name-servers", "AmazonProvidedDNS"
 		w.DHCPOptions = []ec2types.DhcpOptions{{DhcpOptionsId: w.VPC().DhcpOptionsId, DhcpConfigurations: []ec2types.DhcpConfiguration{{Key: &key, Values: []ec2types.AttributeValue{{Value: &amazon}}}}}}
 	})
-	return ls.private(would)
 }
 
 // private reports whether a name has an answer that only the VPC's resolver

@@ -77,6 +77,10 @@ func denied(x *publishing, p *publisher, lines []saying) *diagnose.Finding {
 			why, fix = "it got no credentials of its own and asks as the node's role "+node+", which may not "+orElse(action, "do this"), p.identityRemedy(x.cluster)
 		}
 	}
+	zone := x.unfiltered(p, action, last)
+	if zone != "" {
+		why += " on " + zone + ", which it reads because it has no filter of zones"
+	}
 	f := x.silent(p, "cannot write records: "+why)
 	if f.Severity == diagnose.Risk {
 		f.Severity = diagnose.Degraded
@@ -87,9 +91,58 @@ func denied(x *publishing, p *publisher, lines []saying) *diagnose.Finding {
 		own = append(own, diagnose.Evidence{Fact: "identity of " + p.name(), Got: user, Want: "the role of service account " + strings.ReplaceAll(p.serviceAccount(), ":", "/"),
 			Command: "kubectl -n " + p.deployment.Namespace + " get serviceaccount " + strings.TrimPrefix(p.serviceAccount(), p.deployment.Namespace+":") + " -o yaml"})
 	}
-	f.Evidence = append(own, f.Evidence...)
 	f.Remedies = []remedy.Remedy{fix}
+	if zone != "" {
+		own = append(own, diagnose.Evidence{Fact: p.ref().String() + " args", Got: "no filter of zones: every zone of the account is read, and one refusal ends the sync", Want: "--domain-filter or --zone-id-filter for the zones that it writes", Command: p.args()})
+		f.Remedies = append(x.filterRemedy(p, zone), fix)
+	}
+	f.Evidence = append(own, f.Evidence...)
 	return f
+}
+
+// unfiltered is the zone that a refusal is about, where p reads it only for
+// want of a filter; "" else.
+func (x *publishing) unfiltered(p *publisher, action, line string) string {
+	_, id, ok := strings.Cut(find(refusedOn, line), ":hostedzone/")
+	if !ok || !slices.Contains([]string{"route53:ListResourceRecordSets", "route53:ListTagsForResources", "route53:ListTagsForResource"}, action) || p.zoneFlags() != "" || p.flags.vague("domain-filter", "zone-id-filter", "regex-domain-filter") {
+		return ""
+	}
+	for _, h := range x.zones {
+		if h.id == id {
+			return h.label()
+		}
+	}
+	return "zone " + id
+}
+
+// filterRemedy limits p to the zones of the hosts that it is to write, none of
+// which is the one that it was refused.
+func (x *publishing) filterRemedy(p *publisher, refused string) []remedy.Remedy {
+	var names []string
+	for _, w := range x.wishes {
+		if takes, _ := p.takes(w); !takes {
+			continue
+		}
+		in := x.zonesOf(w.host)
+		if len(in) == 0 || in[0].label() == refused {
+			return nil
+		}
+		if !slices.Contains(names, in[0].name) {
+			names = append(names, in[0].name)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	r := remedy.Remedy{
+		Title: "Limit " + p.label() + " to the zones of its hosts: " + strings.Join(names, ", "),
+		Why:   "The refused zone is read for nothing: no host of the cluster belongs into it. Under --policy=sync records that it made in other zones stay there.",
+		Risk:  remedy.Safe,
+	}
+	for _, name := range names {
+		r.Manual = append(r.Manual, p.withArg("--domain-filter="+name))
+	}
+	return []remedy.Remedy{r}
 }
 
 func orElse(s, otherwise string) string {

@@ -125,8 +125,26 @@ func (ls *lookups) blocked(id string, n needed) diagnose.Finding {
 			f.Claim += "; " + l.needed + " needs " + l.name
 		}
 	}
-	f.Remedies = []remedy.Remedy{ls.allow(ls.firewallGroup(id), n)}
+	f.Remedies = append([]remedy.Remedy{ls.allow(ls.firewallGroup(id), n)}, ls.trust(n)...)
 	return f
+}
+
+// trust is for names that a rule lets pass, whose aliases it inspects.
+func (ls *lookups) trust(n needed) []remedy.Remedy {
+	for _, l := range n {
+		r := ls.w.Inspecting(l.name, "A")
+		if l.end == l.name || r == nil || r.FirewallDomainListId == nil {
+			continue
+		}
+		return []remedy.Remedy{{
+			Title: "Or let rule " + facts.Val(r.Name) + " trust what the aliases of its names lead to",
+			Why:   "Whoever can write records for the names in its list can then lead anywhere. It holds for every VPC that the group is associated with. INSPECT_REDIRECTION_DOMAIN undoes it.",
+			Risk:  remedy.Disruptive,
+			Manual: []string{fmt.Sprintf("aws route53resolver update-firewall-rule --firewall-rule-group-id %s --firewall-domain-list-id %s --firewall-domain-redirection-action TRUST_REDIRECTION_DOMAIN",
+				facts.Val(r.FirewallRuleGroupId), *r.FirewallDomainListId)},
+		}}
+	}
+	return nil
 }
 
 // allow is what who answers for the firewall can do: a name more in a list

@@ -69,16 +69,18 @@ func nodeCacheLogs(v *facts.View) logs {
 // readLogs are the lines of a container of kube-system, or of its only pods
 // by their name where the container is called otherwise.
 func readLogs(v *facts.View, container string, pods ...string) logs {
-	var out logs
-	for _, l := range facts.PodLogs.In(v) {
-		named := slices.ContainsFunc(pods, func(prefix string) bool { return strings.HasPrefix(l.Name, prefix) })
-		if l.Namespace != system || l.Container != container && !named {
-			continue
+	return facts.Memo(v, facts.PodLogs, "dns: log of "+container, func(list []facts.PodLog) logs {
+		var out logs
+		for _, l := range list {
+			named := slices.ContainsFunc(pods, func(prefix string) bool { return strings.HasPrefix(l.Name, prefix) })
+			if l.Namespace != system || l.Container != container && !named {
+				continue
+			}
+			out = append(out, parseLog(l.Namespace+"/"+l.Name, l.Previous, true)...)
+			out = append(out, parseLog(l.Namespace+"/"+l.Name, l.Text, false)...)
 		}
-		out = append(out, parseLog(l.Namespace+"/"+l.Name, l.Previous, true)...)
-		out = append(out, parseLog(l.Namespace+"/"+l.Name, l.Text, false)...)
-	}
-	return out
+		return slices.Clip(out)
+	})
 }
 
 func parseLog(pod, text string, previous bool) logs {

@@ -52,14 +52,16 @@ type bucket struct{ le, count float64 }
 // podMetrics are the metrics of the CoreDNS pods and of the cache on the
 // nodes, of the pods whose text could be read.
 func podMetrics(v *facts.View) []metrics {
-	var out []metrics
-	for _, m := range facts.PodMetrics.In(v) {
-		if x, ok := parseMetrics(m.Text); ok {
-			x.pod = m.Namespace + "/" + m.Name
-			out = append(out, x)
+	return facts.Memo(v, facts.PodMetrics, "dns: metrics of CoreDNS", func(list []facts.PodMetric) []metrics {
+		var out []metrics
+		for _, m := range list {
+			if x, ok := parseMetrics(m.Text); ok {
+				x.pod = m.Namespace + "/" + m.Name
+				out = append(out, x)
+			}
 		}
-	}
-	return out
+		return slices.Clip(out)
+	})
 }
 
 // parseMetrics reads Prometheus' text format. It reports false for a text that

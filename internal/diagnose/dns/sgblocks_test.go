@@ -23,6 +23,12 @@ func dnsRule(protocol string) string {
 	return fmt.Sprintf(", {IpProtocol: %s, FromPort: 53, ToPort: 53, UserIdGroupPairs: [{GroupId: sg-0a1}]}", protocol)
 }
 
+// cacheFile is the Corefile of the caches on the nodes, which send the
+// cluster's names on.
+func cacheFile(to string) string {
+	return fmt.Sprintf("-- kube/configmaps.yaml --\nitems:\n- {metadata: {name: node-local-dns, namespace: kube-system}, data: {Corefile: %q}}\n", "cluster.local:53 {\ncache 30\nforward . "+to+"\n}\n.:53 {\nforward . __PILLAR__UPSTREAM__SERVERS__\n}\n")
+}
+
 func TestWayToCoreDNS(t *testing.T) {
 	const blocks, tcp = "dns/sg-blocks-dns ec2/security-groups/sg-0c10000000000000c", "dns/tcp53-or-truncation-blocked ec2/security-groups/sg-0c10000000000000c"
 	const authorize = "aws ec2 authorize-security-group-ingress --group-id sg-0c10000000000000c --protocol "
@@ -42,7 +48,13 @@ func TestWayToCoreDNS(t *testing.T) {
 		{name: "UDP only", overlay: apart(dnsRule("udp")), want: []string{tcp}, claim: "answers that are too large for UDP fail", run: authorize + "tcp"},
 		{name: "UDP only, and a headless Service of 40 pods", overlay: apart(dnsRule("udp")) + headless, want: []string{tcp}, claim: "headless Service shop/peers with its 40 addresses", run: authorize + "tcp"},
 		{name: "caches on the nodes ask over TCP", overlay: apart(dnsRule("tcp")) + nodeCache + cache},
-		{name: "caches on the nodes are cut off", overlay: apart("") + nodeCache + cache, want: []string{blocks}, claim: "1 pod (kube-system/node-local-dns-x)", run: authorize},
+		{name: "caches on the nodes are cut off", overlay: apart("") + nodeCache + cache, want: []string{blocks}, claim: "the DNS caches of 1 node (ip-10-0-10-21.eu-west-1.compute.internal) ask it and get no answer", run: authorize},
+		{name: "caches on the nodes ask over TCP, and UDP is open", overlay: apart(dnsRule("udp")) + nodeCache + cache + cacheFile("__PILLAR__CLUSTER__DNS__ {\nforce_tcp\n}"),
+			want: []string{blocks}, claim: "(tcp 53) from sg-0a1 to CoreDNS: the DNS caches of 1 node (ip-10-0-10-21.eu-west-1.compute.internal) ask it over TCP (force_tcp)", run: authorize + "tcp"},
+		{name: "caches on the nodes ask over TCP, and it is open", overlay: apart(dnsRule("tcp")) + nodeCache + cache + cacheFile("172.20.0.10 {\nforce_tcp\n}")},
+		{name: "caches on the nodes ask as they are asked, and TCP is shut", overlay: apart(dnsRule("udp")) + nodeCache + cache + cacheFile("172.20.0.10"), want: []string{tcp}, claim: "answers that are too large for UDP fail", run: authorize + "tcp"},
+		{name: "caches on the nodes ask as they are asked, and UDP is shut", overlay: apart(dnsRule("tcp")) + nodeCache + cache + cacheFile("172.20.0.10 {\nprefer_udp\n}"), want: []string{blocks}, claim: "(udp 53)", run: authorize + "udp"},
+		{name: "caches on the nodes ask the VPC's resolver over TCP", overlay: apart(dnsRule("udp")) + nodeCache + cache + cacheFile("10.0.0.2 {\nforce_tcp\n}")},
 		{name: "no pod there asks CoreDNS", overlay: apart("") + nodeCache},
 		{name: "CoreDNS is not ready", overlay: apart("") + down + corednsPods(statusOf("False", "state: {running: {}}")), want: []string{"dns/coredns-zero-ready" + onCoreDNS}},
 	} {

@@ -22,9 +22,11 @@ the internet and not in the cluster.
 
 Recognised by a name that was said not to resolve, that CoreDNS got NXDOMAIN for in the last hour, or that an ExternalName Service
 stands for: the private zone that answers for it has no record, all its records were read, and a public zone of the account has one.
+The zone may be that of an interface endpoint with private DNS: for API Gateway and AppSync it takes all names of the region into the
+endpoint, and public APIs refuse what comes that way. Said when the question tells that such a name resolves to the endpoint's address.
 
 Looks alike: a record that is in neither zone; a private zone that answers another address, which may be wanted; a zone that is not
-associated, which hides nothing.
+associated, which hides nothing; a private API, for which the endpoint is meant, and whose own policy refuses.
 
 Fixed by the same record in the private zone. Taking the VPC off the zone would unhide all names, and hide the private ones.`,
 	Needs: []facts.Need{facts.Clusters, facts.VPCs, facts.HostedZones, facts.Records},
@@ -32,6 +34,7 @@ Fixed by the same record in the private zone. Taking the VPC off the zone would 
 	Sources: []string{
 		"https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/hosted-zone-private-considerations.html",
 		"https://docs.aws.amazon.com/Route53/latest/APIReference/API_ChangeResourceRecordSets.html",
+		"https://repost.aws/knowledge-center/api-gateway-vpc-connections",
 	},
 	Run: func(v *facts.View) []diagnose.Finding {
 		ls := newLookups(v)
@@ -47,6 +50,9 @@ Fixed by the same record in the private zone. Taking the VPC off the zone would 
 			n := groups[id]
 			z := ls.zone(n[0])
 			out = append(out, shadowed(z, shadow(n[0], z, public), n))
+		}
+		if e := ls.capturing(v.Target()); e != nil {
+			out = append(out, ls.captured(e, v.Target()))
 		}
 		return out
 	},

@@ -3,6 +3,8 @@ package dns
 import (
 	"strings"
 	"testing"
+
+	"github.com/hopwise/hopwise/internal/facts"
 )
 
 // records are those of one zone.
@@ -25,6 +27,31 @@ func TestSplitHorizon(t *testing.T) {
 		{name: "a wildcard inside", overlay: private("example.com.") + records("ZPRIV", soa, `{Name: "\\052.example.com.", Type: A, TTL: 60, ResourceRecords: [{Value: 10.0.5.7}]}`), target: said("www.example.com")},
 		{name: "records not read", overlay: private("example.com."), target: said("www.example.com")},
 		{name: "more records than were read", overlay: private("example.com.") + "-- route53/record-sets.json --\nRecordSets:\n- {HostedZoneId: ZPRIV, Partial: true, ResourceRecordSets: [" + soa + "]}\n", target: said("www.example.com")},
+	} {
+		t.Run(x.name, x.check)
+	}
+}
+
+func TestEndpointTakesPublicNames(t *testing.T) {
+	const id = "dns/split-horizon-shadowing ec2/vpc-endpoints/vpce-1"
+	endpoint := func(service, more string) string {
+		return "-- ec2/vpc-endpoints.json --\nVpcEndpoints:\n- {VpcEndpointId: vpce-1, VpcEndpointType: Interface, VpcId: " + shopVPC + ", ServiceName: com.amazonaws.eu-west-1." + service + ", State: available, NetworkInterfaceIds: [eni-9], DnsEntries: [{DnsName: vpce-1-x." + service + ".eu-west-1.vpce.amazonaws.com}, {DnsName: '*." + service + ".eu-west-1.amazonaws.com'}], " + more + "}\n" +
+			"-- ec2/network-interfaces.json --\nNetworkInterfaces:\n- {NetworkInterfaceId: eni-9, VpcId: " + shopVPC + ", PrivateIpAddress: 10.0.10.90, PrivateIpAddresses: [{PrivateIpAddress: 10.0.10.90, Primary: true}]}\n"
+	}
+	on := endpoint("execute-api", "PrivateDnsEnabled: true")
+	asks := func(host, address string) facts.Target {
+		return facts.Target{Kind: "host", Host: host, Address: address}
+	}
+	const api = "q7w8e9r0t1.execute-api.eu-west-1.amazonaws.com"
+	for _, x := range []variant{
+		{name: "leads into it", overlay: on, target: asks(api, "10.0.10.90"), want: []string{id}, claim: "answers every name under execute-api.eu-west-1.amazonaws.com"},
+		{name: "nobody says where it leads", overlay: on, target: asks(api, "")},
+		{name: "leads elsewhere", overlay: on, target: asks(api, "10.0.10.91")},
+		{name: "another region's", overlay: on, target: asks("q7w8e9r0t1.execute-api.us-east-1.amazonaws.com", "10.0.10.90")},
+		{name: "private DNS is off", overlay: endpoint("execute-api", "PrivateDnsEnabled: false"), target: asks(api, "10.0.10.90")},
+		{name: "AppSync's", overlay: endpoint("appsync-api", "PrivateDnsEnabled: true"), target: asks("abc.appsync-api.eu-west-1.amazonaws.com", "10.0.10.90"), want: []string{id}},
+		{name: "a service whose names are nobody's own", overlay: endpoint("dkr.ecr", "PrivateDnsEnabled: true"), target: asks("111122223333.dkr.ecr.eu-west-1.amazonaws.com", "10.0.10.90")},
+		{name: "nobody asks", overlay: on},
 	} {
 		t.Run(x.name, x.check)
 	}

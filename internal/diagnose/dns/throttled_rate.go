@@ -2,6 +2,7 @@ package dns
 
 import (
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 	"time"
@@ -97,19 +98,22 @@ func (t throttle) othersFail(up *upstream) bool {
 	return slices.ContainsFunc(t.list, func(o *upstream) bool { return o != up && len(o.lines) > 0 })
 }
 
+// about is the rate for people: an average is not known to the last digit.
+func (r rate) about() int { return int(math.Round(r.second/10)) * 10 }
+
 // claim says what the counters tell.
 func (r rate) claim(up *upstream) string {
 	peaks := ""
 	if r.second < packetLimit {
 		peaks = " on average, and more at peaks"
 	}
-	return fmt.Sprintf("%s behind network interface %s ask the VPC's resolver about %.0f times a second%s; an interface may send %d packets a second there and what is beyond is dropped: %s timed out in the last hour",
-		diagnose.Count(len(r.pods), "CoreDNS pod"), r.eni, r.second, peaks, packetLimit, diagnose.Count(up.lines.sum().count, "lookup"))
+	return fmt.Sprintf("%s behind network interface %s ask the VPC's resolver about %d times a second%s; an interface may send %d packets a second there and what is beyond is dropped: %s timed out in the last hour",
+		diagnose.Count(len(r.pods), "CoreDNS pod"), r.eni, r.about(), peaks, packetLimit, diagnose.Count(up.lines.sum().count, "lookup"))
 }
 
 func (r rate) evidence() diagnose.Evidence {
 	return diagnose.Evidence{
-		Fact: "ec2/network-interfaces/" + r.eni, Got: fmt.Sprintf("%s send about %.0f questions a second to the VPC's resolver, by their counters since %s", diagnose.Some(r.pods), r.second, r.since.Format("15:04:05Z")),
+		Fact: "ec2/network-interfaces/" + r.eni, Got: fmt.Sprintf("%s send about %d questions a second to the VPC's resolver, by their counters since %s", diagnose.Some(r.pods), r.about(), r.since.Format("15:04:05Z")),
 		Want:    fmt.Sprintf("well below %d a second: it is a limit of each interface, and cannot be raised", packetLimit),
 		Command: "kubectl get --raw /api/v1/namespaces/kube-system/pods/" + r.pods[0][len(system)+1:] + ":9153/proxy/metrics | grep coredns_proxy_request_duration_seconds_count",
 	}

@@ -116,10 +116,19 @@ func (u *upstreams) countEvidence(up *upstream) diagnose.Evidence {
 	case u.counted:
 		e.Got = fmt.Sprintf("%.0f since the pods started", up.answered)
 		if !math.IsNaN(up.perHour) {
-			e.Got += fmt.Sprintf(", %.0f an hour", up.perHour)
+			e.Got += fmt.Sprintf(", %.0f an hour", rounded(up.perHour))
 		}
 	}
 	return e
+}
+
+// rounded is an average with the four digits that matter.
+func rounded(n float64) float64 {
+	if n < 1 {
+		return n
+	}
+	step := math.Pow(10, max(0, math.Floor(math.Log10(n))-3))
+	return math.Round(n/step) * step
 }
 
 // another sends what a server of one's own does not answer to the VPC's

@@ -77,6 +77,15 @@ func TestDHCPServers(t *testing.T) {
 		{name: "nothing answers", overlay: dhcp("10.8.0.53") + corednsLog(repeat(timedOut("a.example.org", "10.8.0.53"), 6)...), want: []string{id, "dns/forward-upstream-timeout kube/deployments/kube-system/coredns"}, claim: "left 6 lookups of the last hour without an answer"},
 		{name: "no route to the server", overlay: dhcp("10.8.0.53") + corednsLog(repeat(timedOut("a.example.org", "10.8.0.53"), 6)...) + "-- ec2/route-tables.json --\nRouteTables:\n- {RouteTableId: rtb-0a20000000000000a, Routes: [{DestinationCidrBlock: 10.0.0.0/16, GatewayId: local, State: active}, {DestinationCidrBlock: 10.8.0.0/16, TransitGatewayId: tgw-1, State: blackhole}]}\n- {RouteTableId: rtb-0a20000000000000c, Routes: [{DestinationCidrBlock: 10.0.0.0/16, GatewayId: local, State: active}, {DestinationCidrBlock: 10.8.0.0/16, TransitGatewayId: tgw-1, State: blackhole}]}\n",
 			want: []string{"dns/forward-upstream-timeout kube/deployments/kube-system/coredns"}, claim: "stopped"},
+		{name: "a public server beside the VPC's resolver", overlay: dhcp("AmazonProvidedDNS", "8.8.8.8"), target: said("db.shop.internal"), want: []string{id}, claim: "fails in about 1 of 2 lookups", run: "forward . 169.254.169.253"},
+		{name: "a public server before the VPC's resolver", overlay: dhcp("8.8.8.8", "10.0.0.2"), target: said("db.shop.internal"), want: []string{id}, claim: "name 8.8.8.8 beside the VPC's resolver", run: "forward . 169.254.169.253"},
+		{name: "a public server beside it, and nobody asks", overlay: dhcp("10.0.0.2", "8.8.8.8")},
+		{name: "a public server beside it, and a public name", overlay: dhcp("10.0.0.2", "8.8.8.8"), target: said("git.corp.example")},
+		{name: "a public server beside it that knows less", overlay: dhcp("10.0.0.2", "8.8.8.8") + metricsOf("10.0.0.2:53 NOERROR 5000", "10.0.0.2:53 NXDOMAIN 100", "8.8.8.8:53 NOERROR 3500", "8.8.8.8:53 NXDOMAIN 1500"),
+			want: []string{id}, claim: "the names of the VPC's private zones, which only the VPC's resolver knows, fail in about 1 of 2 lookups", run: "forward . 169.254.169.253"},
+		{name: "a public server beside it that knows as much", overlay: dhcp("10.0.0.2", "8.8.8.8") + metricsOf("10.0.0.2:53 NOERROR 3600", "10.0.0.2:53 NXDOMAIN 1400", "8.8.8.8:53 NOERROR 3500", "8.8.8.8:53 NXDOMAIN 1500")},
+		{name: "a company's server beside it that knows less", overlay: dhcp("10.0.0.2", "10.8.0.53") + metricsOf("10.0.0.2:53 NOERROR 5000", "10.8.0.53:53 NOERROR 3500", "10.8.0.53:53 NXDOMAIN 1500")},
+		{name: "a public server after it, asked when it fails", overlay: dhcp("10.0.0.2", "8.8.8.8") + withCorefile(strings.Replace(goodCorefile, "/etc/resolv.conf", "/etc/resolv.conf {;policy sequential;}", 1)), target: said("db.shop.internal")},
 		{name: "a few timeouts", overlay: dhcp("10.8.0.53") + corednsLog(repeat(timedOut("a.example.org", "10.8.0.53"), 2)...)},
 	} {
 		t.Run(x.name, x.check)

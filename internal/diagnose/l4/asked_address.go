@@ -16,7 +16,7 @@ import (
 const (
 	tellsOf   = "an event or the last message of the pod names it"
 	nameOf    = "the pod is not ready, and the name of its workload is a part of the host's"
-	anybodyIn = "no pod of the cluster is admitted there"
+	anybodyIn = "no pod outside kube-system is admitted there"
 )
 
 // askedCalls are those to the address that the question names, by itself or as
@@ -24,13 +24,13 @@ const (
 // Callers are those that complain, else those that seem to; where nothing
 // tells, whoever it is, it must be all the same.
 func (d *destinations) askedCalls(v *facts.View) []call {
-	t := v.Target()
+	t, events := v.Target(), facts.Events.In(v)
 	ip, err := netip.ParseAddr(cmp.Or(t.Address, t.Host))
 	if err != nil || t.Port <= 0 || t.Port == 53 { // a name server is for the checks of DNS
 		return nil
 	}
 	c := call{ip: ip.Unmap(), protocol: "tcp", port: t.Port, host: cmp.Or(t.Host, t.Address)}
-	told := messages(facts.Events.In(v))
+	told := messages(events)
 	for _, s := range d.sources {
 		if c.saidBy(s.pod, told[s.pod.Namespace+"/"+s.pod.Name]) {
 			c.who = append(c.who, s)

@@ -24,13 +24,13 @@ func (f *fence) keptFromEndpoints(v *facts.View) []diagnose.Finding {
 	var found []diagnose.Finding
 	seen := map[string]bool{}
 	for _, p := range f.pods {
-		if !f.isolated(p, networkingv1.PolicyTypeEgress) || !f.resolves(p) {
+		if !role.has(p) || !f.isolated(p, networkingv1.PolicyTypeEgress) {
 			continue
 		}
 		for _, e := range endpoints {
 			key := ownerOf(p).String() + " " + e.id
 			need := role.need(p, e, f.target)
-			if need == "" || seen[key] || e.vpc != vpcOf(p, holders) {
+			if need == "" || seen[key] || e.vpc != vpcOf(p, holders) || !f.resolves(p) { // without names that is another finding
 				continue
 			}
 			seen[key] = true

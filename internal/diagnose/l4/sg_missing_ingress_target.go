@@ -32,7 +32,7 @@ Recognised where the cluster says whom it calls: a Service without a selector wh
 interface in the VPC. Pods whose settings name that Service must be admitted; where none does, one pod of the Service's
 namespace is enough. And where the question says it: an address in the VPC, or a host with the address that it resolves to,
 and a port. Callers of that are the pods of which an event or a last message names the host or the address; else those
-that are not ready and whose workload's name is a part of the host's. Where neither tells, no pod at all may be admitted.
+that are not ready and whose workload's name is a part of the host's. Where neither tells, no pod outside kube-system may be admitted.
 Pods that NetworkPolicies keep from it do not count. Nodes, pods, load balancers and the control plane are looked after by
 other checks. Rules with prefix lists count as open.
 
@@ -55,7 +55,8 @@ func sgMissingIngressTarget(v *facts.View) []diagnose.Finding {
 	d := newDestinations(v)
 	var shut []unadmitted
 	for _, call := range append(d.calls(v), d.askedCalls(v)...) {
-		if s, ok := d.shut(call); ok {
+		said := slices.ContainsFunc(shut, func(o unadmitted) bool { return call.service == nil && o.ip == call.ip && o.port == call.port })
+		if s, ok := d.shut(call); ok && !said {
 			shut = append(shut, s)
 		}
 	}
@@ -219,7 +220,8 @@ type unadmitted struct {
 	call
 	eni     *ec2types.NetworkInterface
 	dest    []string // its groups
-	blocked []spot
+	tried   int      // callers that policies let out to it
+	blocked []spot   // of them
 }
 
 // shut finds out who is not admitted for certain.
@@ -229,13 +231,12 @@ func (d *destinations) shut(c call) (unadmitted, bool) {
 		return unadmitted{}, false
 	}
 	s := unadmitted{call: c, eni: eni, dest: reach.GroupIDs(eni)}
-	tried := 0
 	known := map[string]bool{} // admitted, by set of groups and address: replicas are many
 	for _, from := range c.who {
 		if !reach.PolicyLetsOut(d.policies[from.pod.Namespace], d.namespaces, from.pod, reach.Peer{IP: c.ip}, c.protocol, c.port).Allowed {
 			continue
 		}
-		tried++
+		s.tried++
 		key := from.set() + " " + from.end.IP.String()
 		stops, ok := known[key]
 		if !ok {
@@ -246,7 +247,7 @@ func (d *destinations) shut(c call) (unadmitted, bool) {
 			s.blocked = append(s.blocked, from)
 		}
 	}
-	return s, len(s.blocked) > 0 && (c.each || len(s.blocked) == tried)
+	return s, len(s.blocked) > 0 && (c.each || len(s.blocked) == s.tried)
 }
 
 // lookedAfter reports whether other checks look after an interface: those of
@@ -264,7 +265,7 @@ func (s unadmitted) finding() diagnose.Finding {
 		what += " (" + facts.Redact(d) + ")"
 	}
 	f := diagnose.Finding{Severity: diagnose.Degraded, Subject: groupRef(group)}
-	if len(s.blocked) == len(s.who) {
+	if len(s.blocked) == s.tried {
 		f.Severity = diagnose.Outage
 	}
 	about := []facts.Ref{{Kind: facts.NetworkInterfaces.Kind(), ID: facts.Val(s.eni.NetworkInterfaceId)}}
@@ -274,7 +275,9 @@ func (s unadmitted) finding() diagnose.Finding {
 	run := remedy.Remedy{Title: fmt.Sprintf("Admit the pods' security group to %s %d of %s", s.protocol, s.port, group), Why: "One port, for all members of the pods' group; nothing else is opened.", Risk: remedy.Safe}
 	var from []string
 	for _, b := range s.blocked {
-		about = append(about, podRef(b.pod))
+		if s.each { // of others it is not known that they call it
+			about = append(about, podRef(b.pod))
+		}
 		g := own(b.end.Groups, s.dest)
 		if !slices.Contains(from, g) {
 			from = append(from, g)
@@ -287,7 +290,11 @@ func (s unadmitted) finding() diagnose.Finding {
 		f.Remedies[0].Manual = run.Commands()
 		f.Remedies[0].Actions = nil
 	}
-	f.Claim = fmt.Sprintf("Security group %s does not admit %s to port %d of %s: pods such as %s/%s time out there", group, strings.Join(from, ", "), s.port, s.target(), first.pod.Namespace, first.pod.Name)
+	effect := "time out there"
+	if s.sign == anybodyIn {
+		effect = "would time out there"
+	}
+	f.Claim = fmt.Sprintf("Security group %s does not admit %s to port %d of %s: pods such as %s/%s "+effect, group, strings.Join(from, ", "), s.port, s.target(), first.pod.Namespace, first.pod.Name)
 	f.Evidence = []diagnose.Evidence{
 		{Fact: f.Subject.String(), Got: s.reason(), Want: fmt.Sprintf("a rule for %s %d from %s", s.protocol, s.port, strings.Join(from, ", ")),
 			Command: "aws ec2 describe-security-groups --group-ids " + strings.Join(s.dest, " ") + " --query 'SecurityGroups[].[GroupId,IpPermissions]'"},

@@ -47,19 +47,18 @@ healthcheck-port and healthcheck-protocol, or externalTrafficPolicy Local, with 
 		paths := newPaths(v)
 		for _, g := range groups(v) {
 			failing := g.failing(elbtypes.TargetHealthReasonEnumFailedHealthChecks)
-			if g.udpOnly() {
-				if len(failing) > 0 {
-					found = append(found, udpUnchecked(g, failing))
-				}
-				continue
-			}
-			if g.network() { // it reports silence so, too
+			udp := g.udpOnly()
+			if g.network() && !(udp && g.onNodePorts()) { // it reports silence so, too
 				stopped := paths.judge(g, failing).stopped
 				failing = slices.DeleteFunc(failing, func(t target) bool {
 					return slices.ContainsFunc(stopped, func(s target) bool { return s.Target == t.Target })
 				})
 			}
-			if len(failing) > 0 {
+			switch {
+			case len(failing) == 0:
+			case udp:
+				found = append(found, udpUnchecked(g, failing))
+			default:
 				found = append(found, failedHealthChecks(g, failing))
 			}
 		}

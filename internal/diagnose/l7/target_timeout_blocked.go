@@ -54,7 +54,7 @@ fixed by a longer timeout.`,
 		for _, g := range groups(v) {
 			silent := g.failing(elbtypes.TargetHealthReasonEnumTimeout)
 			failing := silent
-			if g.network() && !g.udpOnly() { // nothing answers those, even where the way is open
+			if g.network() && !(g.udpOnly() && g.onNodePorts()) { // nothing answers those, even where the way is open
 				failing = slices.Concat(silent, g.failing(elbtypes.TargetHealthReasonEnumFailedHealthChecks))
 			}
 			switch judged := p.judge(g, failing); {

@@ -20,7 +20,8 @@ import (
 // with TCP, HTTP or HTTPS only (docs.aws.amazon.com/elasticloadbalancing/
 // latest/network/target-group-health-checks.html): unless something listens on
 // the same port of TCP, nothing answers. One healthy target shows that
-// something does.
+// something does. Of node ports it is certain; a pod may listen on a port that
+// it does not declare.
 func (g group) udpOnly() bool {
 	if g.tg.Protocol != elbtypes.ProtocolEnumUdp && g.tg.Protocol != elbtypes.ProtocolEnumQuic || g.service == nil {
 		return false
@@ -38,6 +39,9 @@ func (g group) udpOnly() bool {
 	return checked && !g.answersTCP()
 }
 
+// onNodePorts reports whether g's targets are node ports.
+func (g group) onNodePorts() bool { return g.tg.TargetType == elbtypes.TargetTypeEnumInstance }
+
 // answersTCP reports whether the Service has a TCP port where its targets are
 // asked, or a pod behind an ip target says that it listens there.
 func (g group) answersTCP() bool {
@@ -46,7 +50,7 @@ func (g group) answersTCP() bool {
 		if cmp.Or(sp.Protocol, corev1.ProtocolTCP) != corev1.ProtocolTCP {
 			continue
 		}
-		if g.tg.TargetType == elbtypes.TargetTypeEnumInstance && sp.NodePort == port {
+		if g.onNodePorts() && sp.NodePort == port {
 			return true
 		}
 		if g.tg.TargetType == elbtypes.TargetTypeEnumIp && slices.ContainsFunc(g.pods, func(p *corev1.Pod) bool { n, _ := reach.TargetPort(sp, p); return n == port }) {
@@ -74,15 +78,15 @@ func udpUnchecked(g group, failing []target) diagnose.Finding {
 	_, total := g.tally()
 	port := healthPort(g, failing[0])
 	name := g.service.Namespace + "/" + g.service.Name
-	where := fmt.Sprintf("port %d of the pods of Service %s is UDP alone", port, name)
-	if g.tg.TargetType == elbtypes.TargetTypeEnumInstance {
-		where = fmt.Sprintf("node port %d of Service %s is UDP alone", port, name)
+	where := fmt.Sprintf("where nothing answers it: port %d of the pods of Service %s is UDP alone, as far as they declare", port, name)
+	if g.onNodePorts() {
+		where = fmt.Sprintf("where nothing can answer it: node port %d of Service %s is UDP alone", port, name)
 	}
 	f := diagnose.Finding{
 		Severity: g.severity(),
 		Subject:  g.ref(),
 		Affects:  g.affects(),
-		Claim: fmt.Sprintf("%d of %d targets of %s (%s) fail the %s health check on their traffic port, where nothing can answer it: %s",
+		Claim: fmt.Sprintf("%d of %d targets of %s (%s) fail the %s health check on their traffic port, %s",
 			len(failing), total, g.name, g.balancer(), g.tg.HealthCheckProtocol, where),
 		Evidence: []diagnose.Evidence{
 			{Fact: "elbv2/target-groups/" + g.arn, Got: fmt.Sprintf("protocol %s, health check %s on %s", g.tg.Protocol, g.tg.HealthCheckProtocol, cmp.Or(str(g.tg.HealthCheckPort), "traffic-port")),
@@ -140,14 +144,14 @@ func udpRemedies(g group, failing []target) []remedy.Remedy {
 	if n := g.tcpPort(); n != 0 {
 		return []remedy.Remedy{{Title: fmt.Sprintf("Ask the targets of %s for their health on TCP port %d", g.name, n), Why: why, Manual: []string{change(n)}}}
 	}
-	if g.tg.TargetType != elbtypes.TargetTypeEnumInstance {
+	if !g.onNodePorts() {
 		return []remedy.Remedy{{Title: "Ask the targets of " + g.name + " for their health on a TCP port of the pods", Why: why + " Choose a port on which the program serves TCP: PORT stands for it.",
 			Manual: []string{strings.ReplaceAll(change(0), "port=0 ", "port=PORT ")}}}
 	}
 	return []remedy.Remedy{{
 		Title: fmt.Sprintf("Let the nodes tell whether they have a ready pod of Service %s/%s", svc.Namespace, svc.Name),
 		Why: "With externalTrafficPolicy Local each node answers HTTP /healthz on the Service's healthCheckNodePort, and the load balancer controller checks that by itself. " +
-			"Traffic then goes only to nodes with a ready pod, and keeps the client's address. Or give the Service a TCP port that the pods serve, and set the annotation to its node port.",
+			"Traffic then goes only to nodes with a ready pod, and keeps the client's address. A TCP port of the Service, its node port in annotation " + port + ", would do as well, and is then open at the load balancer too.",
 		Risk: remedy.Disruptive,
 		Manual: []string{
 			fmt.Sprintf(`kubectl -n %s patch service %s --type merge -p '{"spec":{"externalTrafficPolicy":"Local"}}'`, svc.Namespace, svc.Name),
@@ -164,7 +168,7 @@ func (g group) tcpPort() int32 {
 		if cmp.Or(sp.Protocol, corev1.ProtocolTCP) != corev1.ProtocolTCP {
 			continue
 		}
-		if g.tg.TargetType == elbtypes.TargetTypeEnumInstance {
+		if g.onNodePorts() {
 			if sp.NodePort != 0 {
 				return sp.NodePort
 			}
