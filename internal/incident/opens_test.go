@@ -364,8 +364,12 @@ func (n need) port(c connection) bool {
 	return n.named[c.port] || strings.Contains(n.words, "all traffic") || strings.Contains(n.words, "admits its members")
 }
 
-// block reports whether addresses are named, or are one subnet's.
+// block reports whether addresses are named, a single one by itself, or are
+// one subnet's.
 func (n need) block(cidr string) bool {
+	if one, ok := strings.CutSuffix(cidr, "/32"); ok && regexp.MustCompile(`(^|[^\d.])`+regexp.QuoteMeta(one)+`($|[^\d.]|\.\s)`).MatchString(n.words) {
+		return true
+	}
 	return strings.Contains(n.words, cidr) || slices.ContainsFunc(facts.Subnets.In(n.s.view), subnetIs(cidr))
 }
 
