@@ -19,7 +19,7 @@ var floors = map[string]int{
 	"internal/intents": 1, "internal/diagnose": 1, "internal/diagnose/l3": 1, "internal/diagnose/l4": 1, "internal/diagnose/l7": 1,
 	"internal/diagnose/dns": 1, "internal/diagnose/catalogue": 1, "internal/diagnose/scenario": 1, "internal/reach": 1, "internal/resolve": 1,
 	"internal/approval": 1, "internal/world": 1, "internal/golden": 1,
-	"internal/slackui": 2, "internal/text": 2, "internal/facts/collect": 2, "internal/remedy/apply": 2, "internal/standin": 2,
+	"internal/slackui": 2, "internal/text": 2, "internal/facts/collect": 2, "internal/probe": 2, "internal/remedy/apply": 2, "internal/standin": 2,
 	"internal/standin/slack": 2, "internal/standin/slack/page": 2, "internal/standin/aws": 2, "internal/standin/kube": 2,
 	"internal/incident": 3,
 	"cmd/bot":           4,

@@ -46,6 +46,7 @@ type commands struct {
 	Diagnose diagnoseCmd `cmd:"" help:"Diagnose the cluster now and print a report. No Slack, no database."`
 	Intents  intentsCmd  `cmd:"" help:"Read messages from stdin, a line each, and print what they ask for as JSON."`
 	Checks   checksCmd   `cmd:"" help:"List the failure modes that are looked for, or explain one."`
+	Probe    probeCmd    `cmd:"" help:"Try the network from where this runs: lookups with their times."`
 	Audit    auditCmd    `cmd:"" help:"Verify or export the log of questions, decisions and changes."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
 }

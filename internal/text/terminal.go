@@ -159,6 +159,9 @@ func safe(s string) string {
 	}, strings.ToValidUTF8(s, "\ufffd")))
 }
 
+// mostChecks is how many checks that could not look are named for a reason.
+const mostChecks = 8
+
 // gaps says per reason which checks could not look, and what they need.
 func gaps(r *diagnose.Report) []string {
 	var order []string
@@ -175,7 +178,11 @@ func gaps(r *diagnose.Report) []string {
 	}
 	var lines []string
 	for _, why := range order {
-		lines = append(lines, fmt.Sprintf("%s (%s)", strings.Join(checks[why], ", "), why))
+		list := checks[why]
+		if n := len(list) - mostChecks; n > 1 {
+			list = append(list[:mostChecks:mostChecks], fmt.Sprintf("and %d more", n))
+		}
+		lines = append(lines, why+": "+strings.Join(list, ", "))
 	}
 	return lines
 }

@@ -327,7 +327,7 @@ var (
 func awsDetail(err error) string {
 	var api smithy.APIError
 	if errors.As(err, &api) && has(credentialsCodes, api.ErrorCode()) {
-		return "AWS refused the credentials: renew them and try again"
+		return "AWS refused the credentials; renew them and try again"
 	}
 	if strings.Contains(err.Error(), "get credentials") || strings.Contains(err.Error(), "get identity") {
 		return "no AWS credentials: set AWS_PROFILE, AWS_ACCESS_KEY_ID or give the pod a role"
