@@ -118,6 +118,7 @@ var changing = []struct {
 	{regexp.MustCompile(`\b\d\d:\d\d UTC`), "HH:MM UTC"},
 	{regexp.MustCompile(`\b\d\d:\d\d:\d\dZ`), "HH:MM:SSZ"},
 	{regexp.MustCompile(`sgr-[0-9a-f]+`), "sgr-ID"},
+	{regexp.MustCompile(`/change/C[0-9a-zA-Z]+`), "/change/ID"},
 	{regexp.MustCompile(`rtbassoc-[0-9a-f]+`), "rtbassoc-ID"},
 }
 

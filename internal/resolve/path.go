@@ -250,7 +250,7 @@ func (p *Path) conclude() {
 	case Found:
 		p.Text = fmt.Sprintf("%s gets %s for %s from %s", who, strings.Join(a.Records, ", "), name, a.By)
 	case NotKnown:
-		p.Text = fmt.Sprintf("What %s gets for %s is not known: %s", who, name, cmp.Or(a.Why, a.By+" was not asked"))
+		p.Text = fmt.Sprintf("What %s gets for %s is not known: %s", cmp.Or(p.From, "a client"), name, cmp.Or(a.Why, a.By+" was not asked"))
 	default:
 		p.Text = fmt.Sprintf("%s gets %s for %s%s: %s", who, a.Kind, name, from, a.Why)
 	}
