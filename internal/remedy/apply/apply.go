@@ -145,9 +145,9 @@ func (w *Writer) run(ctx context.Context, a remedy.Action, dry bool) (Receipt, e
 	case remedy.ScaleDeployment:
 		err = w.scale(ctx, a, dry, &r)
 	case remedy.CreateNetworkPolicy:
-		err = w.createPolicy(ctx, a, dry, &r)
+		err = w.createPolicy(ctx, a, a.Manifest(), dry, &r)
 	case remedy.DeleteNetworkPolicy:
-		err = w.deletePolicy(ctx, a, dry, &r)
+		err = w.deletePolicy(ctx, a, remedy.CreateNetworkPolicy(a).Manifest(), dry, &r)
 	case remedy.AuthorizeEgress:
 		err = w.authorizeEgress(ctx, a, dry, &r)
 	case remedy.RevokeEgress:
@@ -177,9 +177,9 @@ func (w *Writer) run(ctx context.Context, a remedy.Action, dry bool) (Receipt, e
 	case remedy.SpreadReplicas:
 		err = w.spread(ctx, a, dry, &r)
 	case remedy.CreatePodDisruptionBudget:
-		err = w.createBudget(ctx, a, dry, &r)
+		err = w.createBudget(ctx, a, a.Manifest(), dry, &r)
 	case remedy.DeletePodDisruptionBudget:
-		err = w.deleteBudget(ctx, a, dry, &r)
+		err = w.deleteBudget(ctx, a, a.Manifest(), dry, &r)
 	default:
 		panic(fmt.Sprintf("apply: no way to perform %T", a)) // a bug: the set of actions is closed
 	}

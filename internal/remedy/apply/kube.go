@@ -8,9 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	networkingv1 "k8s.io/api/networking/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
@@ -149,61 +146,6 @@ func (w *Writer) scale(ctx context.Context, a remedy.ScaleDeployment, dry bool, 
 	}
 	r.Detail = fmt.Sprintf("spec.replicas: %d → %d", a.From, a.To)
 	return nil
-}
-
-func (w *Writer) createPolicy(ctx context.Context, a remedy.CreateNetworkPolicy, dry bool, r *Receipt) error {
-	c, err := w.cluster(a)
-	if err != nil {
-		return err
-	}
-	policies := c.NetworkingV1().NetworkPolicies(a.Namespace)
-	now, err := policies.Get(ctx, a.Name, metav1.GetOptions{})
-	switch {
-	case err == nil && ours(now) && sameSpec(now, a.Spec):
-		r.Already = true
-		return nil
-	case err == nil:
-		return conflict(a, "there with other rules")
-	case !apierrors.IsNotFound(err):
-		return err
-	}
-	if _, err := policies.Create(ctx, a.Manifest(), metav1.CreateOptions{DryRun: dryRun(dry), FieldManager: manager}); err != nil {
-		return err
-	}
-	r.Detail = "NetworkPolicy " + a.Namespace + "/" + a.Name + ": not there → created"
-	return nil
-}
-
-func (w *Writer) deletePolicy(ctx context.Context, a remedy.DeleteNetworkPolicy, dry bool, r *Receipt) error {
-	c, err := w.cluster(a)
-	if err != nil {
-		return err
-	}
-	policies := c.NetworkingV1().NetworkPolicies(a.Namespace)
-	now, err := policies.Get(ctx, a.Name, metav1.GetOptions{})
-	switch {
-	case apierrors.IsNotFound(err):
-		r.Already = true
-		return nil
-	case err != nil:
-		return err
-	case !ours(now), !sameSpec(now, a.Spec):
-		return conflict(a, "not the policy that the bot made")
-	}
-	err = policies.Delete(ctx, a.Name, metav1.DeleteOptions{DryRun: dryRun(dry), Preconditions: &metav1.Preconditions{UID: &now.UID, ResourceVersion: &now.ResourceVersion}})
-	if err != nil {
-		return err
-	}
-	r.Detail = "NetworkPolicy " + a.Namespace + "/" + a.Name + ": deleted"
-	return nil
-}
-
-func ours(p *networkingv1.NetworkPolicy) bool { return p.Labels[remedy.ManagedBy] == manager }
-
-// sameSpec compares what was asked for with what the API server made of it,
-// which fills in defaults.
-func sameSpec(p *networkingv1.NetworkPolicy, want networkingv1.NetworkPolicySpec) bool {
-	return equality.Semantic.DeepDerivative(want, p.Spec)
 }
 
 // diff says what changed in a map of strings, one line a key.
