@@ -302,7 +302,7 @@ func (r *recorder) front(next http.Handler) http.Handler {
 		next.ServeHTTP(rw, req)
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		r.calls = append(r.calls, recorded{fmt.Sprintf("%s %s %s", req.Method, req.URL, body), start, time.Now()})
+		r.calls = append(r.calls, recorded{fmt.Sprintf("%s %s %s %s", req.Method, req.URL, req.Header.Get("X-Amz-Target"), body), start, time.Now()})
 	})
 }
 
