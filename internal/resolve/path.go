@@ -243,7 +243,7 @@ func (p *Path) conclude() {
 		name += " (" + bare(a.Alias) + ")"
 	}
 	from := " from " + a.By
-	if strings.HasPrefix(a.Why, a.By) {
+	if a.By == "nobody" || strings.HasPrefix(a.Why, a.By) {
 		from = ""
 	}
 	switch a.Kind {
