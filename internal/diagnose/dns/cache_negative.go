@@ -109,8 +109,8 @@ func (c denialCache) young(name string, r facts.Ref, made time.Time, keep time.D
 	return diagnose.Finding{
 		Severity: diagnose.Risk,
 		Subject:  r,
-		Claim: fmt.Sprintf("%s has existed for %s only: the answer from before, that it does not, is kept for %s by the cluster's DNS, and longer by programs with a cache of their own",
-			name, c.now.Sub(made).Round(time.Second), keep),
+		Claim: fmt.Sprintf("%s has existed since %s only: the answer from before, that it does not, is kept for %s by the cluster's DNS, and longer by programs with a cache of their own",
+			name, made.UTC().Format("15:04:05Z"), keep),
 		Evidence: []diagnose.Evidence{{
 			Fact: r.String() + " metadata.creationTimestamp", Got: made.UTC().Format(time.RFC3339), Want: fmt.Sprintf("more than %s ago: so long caches keep an answer of the cluster that says no", keep),
 			Command: "kubectl get services -A --sort-by=.metadata.creationTimestamp",

@@ -253,6 +253,9 @@ func logEvidence(s logSum, previous bool, want string) diagnose.Evidence {
 	got := s.sample
 	if s.count > 1 {
 		got += fmt.Sprintf(" (%d times", s.count)
+		if s.perMinute >= 1 {
+			got += fmt.Sprintf(", %.0f a minute", s.perMinute)
+		}
 		if !s.last.IsZero() {
 			got += ", last " + s.last.UTC().Format("15:04:05Z")
 		}
