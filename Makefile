@@ -12,7 +12,7 @@ demo: build ## Run the bot on a made-up Slack, Kubernetes and AWS
 	bin/bot demo --scenario $(SCENE) --addr $(ADDR)
 
 test: ## Run all tests that need nothing but Go
-	$(GO) test ./...
+	$(GO) test -timeout 30m ./...
 
 check: lint build test docs-fresh
 
