@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -46,11 +47,28 @@ func OpenURL(ctx context.Context, rawURL string) (db *sql.DB, dialect string, er
 	if err != nil {
 		return nil, "", err
 	}
-	if err := db.PingContext(ctx); err != nil {
+	if err := connect(ctx, db); err != nil {
 		db.Close()
 		return nil, "", fmt.Errorf("open database: %w", explain(err))
 	}
 	return db, dialect, nil
+}
+
+// connect connects once. Of several programs that open a new SQLite file at
+// the same moment one makes it a file with a write-ahead log; SQLite answers
+// the others at once that it is busy, whatever they were told to wait.
+func connect(ctx context.Context, db *sql.DB) error {
+	for deadline := time.Now().Add(5 * time.Second); ; {
+		err := db.PingContext(ctx)
+		if lite := (*sqlite.Error)(nil); !errors.As(err, &lite) || lite.Code()&0xff != sqliteBusy || time.Now().After(deadline) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }
 
 // sqliteConns is how many connections there are to one file: some readers
